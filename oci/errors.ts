@@ -100,6 +100,8 @@ export const errorTable = {
   // requests in general
   parameterInvalid: row('UNSUPPORTED', 400, 'a parameter of the request is not valid'),
   requestInvalid: row('UNSUPPORTED', 400, 'the request is not valid'),
+  requestTooLarge: row('SIZE_INVALID', 413, 'the request body is too large'),
+  hostInvalid: row('UNSUPPORTED', 400, 'the Host header is not a host name or address'),
   endpointUnknown: row('UNSUPPORTED', 404, 'this path is not part of the registry API'),
   methodNotAllowed: row('UNSUPPORTED', 405, 'this method is not supported here'),
   deleteDisabled: row('UNSUPPORTED', 405, 'deleting is switched off on this registry'),
