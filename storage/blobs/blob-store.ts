@@ -1,0 +1,52 @@
+/**
+ * What the registry needs from a place that keeps bytes: finished blobs by digest, and the bytes of unfinished uploads.
+ *
+ * The disk answers it today, an object store later; `test/storage/blob-store-suite.ts` is what each must pass. Which
+ * repository may read which blob is not known here: that is a row.
+ */
+import type { SupportedDigest } from '../../oci/digest.ts'
+
+export interface BlobStore {
+  /** Size in bytes of a finished blob, undefined when there is none. */
+  statBlob(digest: SupportedDigest): Promise<number | undefined>
+
+  /**
+   * Opens a finished blob for reading; the caller closes it.
+   * @param sizeBytes what the rows say; a file of another size is never served.
+   * @throws {RegistryError} blobDamaged: the file is missing or has another size.
+   */
+  openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader>
+
+  /** Opens the bytes of an upload session for writing, creating them when there are none; the caller closes it. */
+  openPartial(id: string): Promise<PartialBlob>
+
+  /** Forgets an upload's bytes. Nothing happens when there are none. */
+  removePartial(id: string): Promise<void>
+
+  /** Ids of all uploads that have bytes here, with the time of their last write. */
+  listPartials(): AsyncIterable<{ readonly id: string; readonly modifiedAtMs: number }>
+
+  /** Proves that writing works right now. @throws {RegistryError} storageFull, storageFailed */
+  probe(): Promise<void>
+}
+
+export interface BlobReader {
+  readonly sizeBytes: number
+  /** Fills `target` from `position` on; returns the number of bytes read, less than asked only at the end. */
+  read(target: Uint8Array, position: number): Promise<number>
+  close(): Promise<void>
+}
+
+export interface PartialBlob {
+  /** Bytes that are there now; an interrupted write may have left more than the session counts. */
+  sizeBytes(): Promise<number>
+  /** Writes all chunks at `position`, in order. @throws {RegistryError} storageFull, storageFailed */
+  write(chunks: readonly Uint8Array[], position: number): Promise<void>
+  read(target: Uint8Array, position: number): Promise<number>
+  /**
+   * Makes exactly the first `sizeBytes` bytes durable as the blob `digest`, which the caller has verified. When this
+   * returns, no crash and no power cut can lose them. The partial is gone afterwards.
+   */
+  commit(digest: SupportedDigest, sizeBytes: number): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,81 @@
+/**
+ * Receives a request body into a partial blob: hash and count inside the flow, never more than two batches in memory.
+ *
+ * Fast for a measured reason: sockets deliver at most 64 KiB a read, and a write per read costs a thread-pool trip each.
+ * Collecting 1 MiB and writing it while the next is received and hashed took 1 GiB from 425 to about 590 MiB/s here.
+ */
+import type { Hash } from 'node:crypto'
+import type { PartialBlob } from './blob-store.ts'
+
+const batchBytes = 1024 * 1024
+
+export interface Reception {
+  /** Bytes that arrived and were written; counted also when the body broke off. */
+  readonly receivedBytes: number
+  /** Why the body ended early; undefined when it was complete. */
+  readonly interruption: unknown
+}
+
+/**
+ * Appends `body` to `partial` from `position` on and feeds `hash` with the same bytes.
+ *
+ * A body that breaks off is not an error here: what arrived is written and counted, so that the upload can resume.
+ * @throws {RegistryError} storageFull, storageFailed: a write failed; nothing of this body may be counted then.
+ */
+export async function receive(
+  body: AsyncIterable<Uint8Array>,
+  target: { partial: PartialBlob; position: number; hash: Hash },
+): Promise<Reception> {
+  const { partial, position, hash } = target
+  let batch: Uint8Array[] = []
+  let batched = 0
+  let handedOver = 0
+  let writing: Promise<void> = Promise.resolve()
+  const flush = async (): Promise<void> => {
+    await writing
+    writing = partial.write(batch, position + handedOver)
+    writing.catch(ignoreUntilAwaited)
+    handedOver += batched
+    batch = []
+    batched = 0
+  }
+  const interruption = await untilBroken(body, async (chunk) => {
+    hash.update(chunk)
+    batch.push(chunk)
+    batched += chunk.length
+    if (batched >= batchBytes) await flush()
+  })
+  if (batched > 0) await flush()
+  await writing
+  return { receivedBytes: handedOver, interruption }
+}
+
+/** Hands every chunk to `take`; returns what broke the body off, if anything did. Faults of `take` itself are thrown. */
+async function untilBroken(body: AsyncIterable<Uint8Array>, take: (chunk: Uint8Array) => Promise<void>): Promise<unknown> {
+  const chunks = body[Symbol.asyncIterator]()
+  for (;;) {
+    let next: IteratorResult<Uint8Array>
+    try {
+      next = await chunks.next()
+    } catch (error) {
+      return error
+    }
+    if (next.done) return undefined
+    await take(next.value)
+  }
+}
+
+/** The failure of a write in flight is met at the next flush; until then it must not count as unhandled. */
+function ignoreUntilAwaited(): void {}
+
+/** Feeds `hash` with the first `sizeBytes` bytes of a partial blob: for a session whose live hash is in another process. */
+export async function rehash(partial: PartialBlob, sizeBytes: number, hash: Hash): Promise<void> {
+  const buffer = Buffer.allocUnsafe(batchBytes)
+  for (let position = 0; position < sizeBytes;) {
+    const length = Math.min(batchBytes, sizeBytes - position)
+    const read = await partial.read(buffer.subarray(0, length), position)
+    if (read === 0) throw new Error(`the upload's file ends at ${position}, ${sizeBytes} bytes were counted`)
+    hash.update(buffer.subarray(0, read))
+    position += read
+  }
+}

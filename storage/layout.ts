@@ -1,0 +1,70 @@
+/**
+ * The data folder, drawn once. Every path on disk comes from here; nothing else joins path components.
+ *
+ *   <data>/
+ *     lanyard.db            metadata: repositories, manifests, tags, links, sessions, accounts (with -wal and -shm beside it)
+ *     lock.db               locked by the operating system while a server runs
+ *     server.json           who holds the lock: process, host, address, since when
+ *     blobs/sha256/ab/ab…   finished blobs, each once, named by their digest; never changed, only added and removed
+ *     blobs/sha512/ab/ab…
+ *     uploads/<session id>  bytes of unfinished uploads, on the same file system so that finishing is a rename
+ *     keys/                 token signing keys
+ *     snapshots/            copies of lanyard.db, taken before a migration
+ *
+ * Path components come only from validated digests and from session ids made here, never from a request.
+ */
+import { join } from 'node:path'
+import { algorithmOf, encodedOf, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
+
+export interface DataLayout {
+  readonly root: string
+  readonly database: string
+  readonly lock: string
+  readonly holder: string
+  readonly blobs: string
+  readonly uploads: string
+  readonly keys: string
+  readonly snapshots: string
+}
+
+export const digestAlgorithms = ['sha256', 'sha512'] as const satisfies readonly DigestAlgorithm[]
+
+/** The paths below one data folder. */
+export function dataLayout(root: string): DataLayout {
+  return {
+    root,
+    database: join(root, 'lanyard.db'),
+    lock: join(root, 'lock.db'),
+    holder: join(root, 'server.json'),
+    blobs: join(root, 'blobs'),
+    uploads: join(root, 'uploads'),
+    keys: join(root, 'keys'),
+    snapshots: join(root, 'snapshots'),
+  }
+}
+
+/** The folder of a blob: 256 of them per algorithm, so that none grows without bound. */
+export function blobFolder(layout: DataLayout, digest: SupportedDigest): string {
+  return join(layout.blobs, algorithmOf(digest), encodedOf(digest).slice(0, 2))
+}
+
+export function blobPath(layout: DataLayout, digest: SupportedDigest): string {
+  return join(blobFolder(layout, digest), encodedOf(digest))
+}
+
+/** Every folder that a blob can lie in. They are made once, so that finishing an upload never has to create and sync one. */
+export function allBlobFolders(layout: DataLayout): string[] {
+  const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+  return digestAlgorithms.flatMap((algorithm) => prefixes.map((prefix) => join(layout.blobs, algorithm, prefix)))
+}
+
+/** @param id a session id made by this registry (a UUID), never a client's text. */
+export function uploadPath(layout: DataLayout, id: string): string {
+  return join(layout.uploads, id)
+}
+
+/** A snapshot is named for the schema version it holds and the time it was taken. */
+export function snapshotPath(layout: DataLayout, version: number, takenAtMs: number): string {
+  const time = new Date(takenAtMs).toISOString().replaceAll(/[:.]/g, '-')
+  return join(layout.snapshots, `schema-${version}-${time}.db`)
+}

@@ -1,0 +1,88 @@
+/**
+ * Rows of accounts. Every change that must end what was issued before raises the credential version in the same statement.
+ */
+import { sql } from 'kysely'
+import { HotQuery } from './database.ts'
+import type { Reader, Writer } from './schema.ts'
+
+export interface AccountRow {
+  readonly id: number
+  readonly name: string
+  readonly password_hash: string
+  readonly is_admin: number
+  readonly is_disabled: number
+  readonly credential_version: number
+  readonly created_at_ms: number
+}
+
+const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms'] as const
+
+/** The look-up of an account by id, on the path of every request with a token. */
+export function accountById(db: Reader): HotQuery<AccountRow, [id: number]> {
+  return new HotQuery(db, db.selectFrom('account').select(columns).where('id', '=', 0))
+}
+
+/** The look-up of an account by name, on the path of every request with Basic credentials. */
+export function accountByName(db: Reader): HotQuery<AccountRow, [name: string]> {
+  return new HotQuery(db, db.selectFrom('account').select(columns).where('name', '=', ''))
+}
+
+export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {
+  return db
+    .selectFrom('account')
+    .select(columns)
+    .where('name', '>', page.after ?? '')
+    .orderBy('name')
+    .limit(page.limit)
+    .execute()
+}
+
+export async function hasAccounts(db: Reader): Promise<boolean> {
+  return (await db.selectFrom('account').select('id').limit(1).executeTakeFirst()) !== undefined
+}
+
+/** @returns false when the name is taken. */
+export async function createAccount(
+  tx: Writer,
+  account: { name: string; passwordHash: string; isAdmin: boolean; nowMs: number },
+): Promise<boolean> {
+  const result = await tx
+    .insertInto('account')
+    .values({ name: account.name, password_hash: account.passwordHash, is_admin: Number(account.isAdmin), created_at_ms: account.nowMs })
+    .onConflict((conflict) => conflict.column('name').doNothing())
+    .executeTakeFirst()
+  return (result.numInsertedOrUpdatedRows ?? 0n) > 0n
+}
+
+export interface AccountChange {
+  readonly passwordHash?: string
+  readonly isAdmin?: boolean
+  readonly isDisabled?: boolean
+}
+
+/** @returns false when there is no such account. */
+export async function changeAccount(tx: Writer, name: string, change: AccountChange): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('account')
+    .set({
+      credential_version: sql`credential_version + 1`,
+      ...(change.passwordHash === undefined ? {} : { password_hash: change.passwordHash }),
+      ...(change.isAdmin === undefined ? {} : { is_admin: Number(change.isAdmin) }),
+      ...(change.isDisabled === undefined ? {} : { is_disabled: Number(change.isDisabled) }),
+    })
+    .where('name', '=', name)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** @returns false when there is no such account. */
+export async function deleteAccount(tx: Writer, name: string): Promise<boolean> {
+  const { numDeletedRows } = await tx.deleteFrom('account').where('name', '=', name).executeTakeFirst()
+  return numDeletedRows > 0n
+}
+
+/** Enabled administrators, counted up to `limit`. */
+export async function countAdministrators(db: Reader, limit: number): Promise<number> {
+  const rows = await db.selectFrom('account').select('id').where('is_admin', '=', 1).where('is_disabled', '=', 0).limit(limit).execute()
+  return rows.length
+}
