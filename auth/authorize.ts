@@ -1,0 +1,69 @@
+/**
+ * The door in front of the policy: joins what a caller may do with what its token covers, and says no in the way that
+ * makes a client do the right thing next and that a person can act on.
+ *
+ * Invariant: neither reason nor message depends on whether a repository exists beyond what the caller may see anyway.
+ */
+import { RegistryError } from '../oci/errors.ts'
+import { namespaceOf } from '../oci/repository-name.ts'
+import type { Caller, Identity } from './identity.ts'
+import { isAllowed, type PolicySettings, type Request } from './policy.ts'
+import { catalogAccess, covers, type Access, type Action, type WantedAction } from './scope.ts'
+
+/**
+ * Returns if the caller may do this now.
+ * @throws {RegistryError} unauthenticated: no credentials, or an anonymous token whose grant no longer holds
+ * @throws {RegistryError} scopeInsufficient: the token does not cover it, whether or not the account could have one that does
+ * @throws {RegistryError} denied: the caller is known and may not
+ */
+export function authorize(settings: PolicySettings, caller: Caller, request: Request): void {
+  const allowed = isAllowed(settings, caller.identity, request)
+  if (settings.isOpen && allowed && (request.kind === 'repository' || request.kind === 'catalog' || request.kind === 'base')) return
+  // Even for a public repository: docker, podman and crane learn only from this answer that there is a way to sign in.
+  if (caller.via === 'nothing') throw new RegistryError('unauthenticated')
+  if (!isCovered(caller.access, request)) {
+    throw new RegistryError('scopeInsufficient', { message: allowed ? lacksScope(request) : lacksRight(caller.identity, request) })
+  }
+  if (allowed) return
+  const reason = caller.identity.kind === 'anonymous' ? 'unauthenticated' : 'denied'
+  throw new RegistryError(reason, { message: lacksRight(caller.identity, request) })
+}
+
+function isCovered(access: readonly Access[] | undefined, request: Request): boolean {
+  if (access === undefined || request.kind === 'base') return true
+  const wanted = scopeOf(request)
+  return wanted !== undefined && covers(access, wanted)
+}
+
+/** What a token must cover for this; undefined: no token of the registry protocol opens it. */
+function scopeOf(request: Request): Access | WantedAction | undefined {
+  if (request.kind === 'repository') return { type: 'repository', name: request.name, action: request.action }
+  return request.kind === 'catalog' ? catalogAccess : undefined
+}
+
+function lacksScope(request: Request): string {
+  if (request.kind === 'repository') return `the token does not cover ${request.action} on ${request.name}`
+  if (request.kind === 'catalog') return 'the token does not cover the catalog: ask for the scope registry:catalog:*'
+  return 'a token of the registry protocol does not open this: sign in with user name and password'
+}
+
+function lacksRight(identity: Identity, request: Request): string {
+  if (identity.kind === 'anonymous') return `authentication required: log in to ${inWords(request)}`
+  const toAsk = 'name' in request ? `${namespaceOf(request.name)} or an administrator` : 'an administrator'
+  return `account "${identity.account.name}" may not ${inWords(request)}: ask ${toAsk} for it`
+}
+
+function inWords(request: Request): string {
+  if (request.kind === 'repository') return `${verbs[request.action]} ${request.name}`
+  if (request.kind === 'settings') return `change the settings of ${request.name}`
+  return wholeRegistry[request.kind]
+}
+
+const verbs = { pull: 'pull', push: 'push to', delete: 'delete from' } as const satisfies Record<Action, string>
+
+const wholeRegistry = {
+  base: 'use this registry',
+  catalog: 'list the repositories',
+  administration: 'administer this registry',
+  metrics: 'read the metrics',
+} as const satisfies Partial<Record<Request['kind'], string>>

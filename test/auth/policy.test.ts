@@ -1,0 +1,200 @@
+/**
+ * The one gate: its rules as a table, and that lists and tokens agree with it.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import type { Identity } from '../../auth/identity.ts'
+import { grantScopes, isAllowed, listableBy, type Listing, type Request, type Visibility } from '../../auth/policy.ts'
+import { formatScopes, parseScopes, type Access, type Action } from '../../auth/scope.ts'
+import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
+import { anonymous, anyAction, anyIdentity, anyName, anySettings, anyVisibility, repo, signedIn } from './cast.ts'
+
+const closed = { isOpen: false }
+const open = { isOpen: true }
+
+const identities = {
+  anonymous,
+  stranger: signedIn('bob'),
+  owner: signedIn('alice'),
+  admin: signedIn('root', { isAdmin: true }),
+  'disabled owner': signedIn('alice', { isDisabled: true }),
+  'disabled admin': signedIn('root', { isAdmin: true, isDisabled: true }),
+} satisfies Record<string, Identity>
+type Who = keyof typeof identities
+
+const all = 'pull push delete'
+/** What each may do in alice/app, by its visibility; `closed` unless said. */
+const rights: readonly (readonly [Visibility | undefined, Partial<Record<Who, string>>])[] = [
+  [undefined, { owner: all, admin: all }],
+  ['private', { owner: all, admin: all }],
+  ['internal', { stranger: 'pull', owner: all, admin: all }],
+  ['public', { anonymous: 'pull', stranger: 'pull', owner: all, admin: all }],
+]
+
+for (const [visibility, table] of rights) {
+  test(`in a repository that is ${visibility ?? 'not there'}, each may do what the table says and no more`, () => {
+    for (const [who, identity] of Object.entries(identities)) {
+      assert.equal(actionsOf(closed, identity, visibility), table[who as Who] ?? '', who)
+      assert.equal(
+        actionsOf(open, identity, visibility),
+        identity.kind === 'account' && identity.account.isDisabled ? '' : all,
+        `${who}, open`,
+      )
+    }
+  })
+}
+
+function actionsOf(settings: { isOpen: boolean }, identity: Identity, visibility: Visibility | undefined): string {
+  const actions: readonly Action[] = ['pull', 'push', 'delete']
+  return actions
+    .filter((action) => isAllowed(settings, identity, { kind: 'repository', action, name: repo('alice/app'), visibility }))
+    .join(' ')
+}
+
+const other: readonly (readonly [Request, readonly Who[]])[] = [
+  [{ kind: 'base' }, ['anonymous', 'stranger', 'owner', 'admin']],
+  [{ kind: 'catalog' }, ['anonymous', 'stranger', 'owner', 'admin']],
+  [{ kind: 'administration' }, ['admin']],
+  [{ kind: 'metrics' }, ['admin']],
+  [{ kind: 'settings', name: repo('alice/app') }, ['owner', 'admin']],
+  [{ kind: 'settings', name: repo('alice') }, ['owner', 'admin']],
+  [{ kind: 'settings', name: repo('alice-2/app') }, ['admin']],
+  [{ kind: 'settings', name: repo('team/alice') }, ['admin']],
+]
+
+for (const [request, allowed] of other) {
+  test(`${JSON.stringify(request)} is for ${allowed.join(', ')}, open or not`, () => {
+    for (const settings of [closed, open]) {
+      const may = Object.entries(identities).filter(([, identity]) => isAllowed(settings, identity, request))
+      assert.deepEqual(
+        may.map(([who]) => who),
+        allowed,
+      )
+    }
+  })
+}
+
+test('a repository that does not exist is decided exactly like a private one', () => {
+  fc.assert(
+    fc.property(anySettings, anyIdentity, fc.record({ action: anyAction, name: anyName }), (settings, identity, { action, name }) => {
+      const decide = (visibility: Visibility | undefined) => isAllowed(settings, identity, { kind: 'repository', action, name, visibility })
+      assert.equal(decide(undefined), decide('private'))
+    }),
+  )
+})
+
+test('a disabled account may do nothing at all', () => {
+  fc.assert(
+    fc.property(
+      anySettings,
+      fc.boolean(),
+      fc.record({ action: anyAction, name: anyName, visibility: anyVisibility }),
+      (settings, isAdmin, wish) => {
+        const identity = signedIn('alice', { isAdmin, isDisabled: true })
+        const requests: Request[] = [
+          { kind: 'repository', ...wish },
+          { kind: 'settings', name: wish.name },
+          { kind: 'base' },
+          { kind: 'catalog' },
+          { kind: 'administration' },
+          { kind: 'metrics' },
+        ]
+        for (const request of requests) assert.equal(isAllowed(settings, identity, request), false)
+      },
+    ),
+  )
+})
+
+function isListed(listing: Listing, name: RepositoryName, visibility: Visibility): boolean {
+  return listing.kind === 'all' || listing.namespaces.includes(namespaceOf(name)) || listing.visibilities.includes(visibility)
+}
+
+test('a list names exactly what may be pulled', () => {
+  const anyExisting = fc.record({ name: anyName, visibility: fc.constantFrom<Visibility>('private', 'internal', 'public') })
+  fc.assert(
+    fc.property(anySettings, anyIdentity, anyExisting, (settings, identity, { name, visibility }) => {
+      const isPullable = isAllowed(settings, identity, { kind: 'repository', action: 'pull', name, visibility })
+      assert.equal(isListed(listableBy(settings, identity), name, visibility), isPullable)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+const anyAccess: fc.Arbitrary<Access> = fc.record({
+  type: fc.constantFrom('repository', 'registry', 'other'),
+  name: fc.oneof(anyName, fc.constantFrom('catalog', '../etc', 'A/b', 'h:5000/a', '')),
+  actions: fc.array(fc.constantFrom('pull', 'push', 'delete', '*', 'fly'), { maxLength: 4 }),
+})
+
+test('what is granted was asked for and is allowed; all that was asked for and is allowed is granted', async () => {
+  const anyWish = fc.record({ identity: anyIdentity, requested: fc.array(anyAccess, { maxLength: 5 }), visibility: anyVisibility })
+  await fc.assert(
+    fc.asyncProperty(anySettings, anyWish, async (settings, { identity, requested, visibility }) => {
+      const granted = await grantScopes(settings, { identity, requested, visibilityOf: async () => visibility })
+      const expected = requested.flatMap((access) => {
+        const actions = ['pull', 'push', 'delete', '*'].filter((action) => mayHave({ access, action, settings, identity, visibility }))
+        return actions.length > 0 ? [{ ...access, actions }] : []
+      })
+      assert.deepEqual(granted, expected)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+interface Wish {
+  access: Access
+  action: string
+  settings: { isOpen: boolean }
+  identity: Identity
+  visibility: Visibility | undefined
+}
+
+/** The rule of granting, said again in another way. */
+function mayHave({ access, action, settings, identity, visibility }: Wish): boolean {
+  const isAsked = access.actions.includes(action) || access.actions.includes('*')
+  if (access.type === 'registry')
+    return isAsked && action === '*' && access.name === 'catalog' && isAllowed(settings, identity, { kind: 'catalog' })
+  if (access.type !== 'repository' || action === '*' || !isAsked || !/^[a-z][a-z0-9-]*(\/[a-z]+)*$/.test(access.name)) return false
+  return isAllowed(settings, identity, { kind: 'repository', action: action as Action, name: repo(access.name), visibility })
+}
+
+const grants: readonly (readonly [string, Identity, string, string])[] = [
+  ['anonymous gets pull of what is public', anonymous, 'repository:bob/open:pull,push repository:bob/app:pull', 'repository:bob/open:pull'],
+  [
+    'a wider wish is narrowed without an error',
+    signedIn('alice'),
+    'repository:bob/open:* repository:bob/app:*',
+    'repository:bob/open:pull',
+  ],
+  ['* is everything for the owner', signedIn('bob'), 'repository:bob/app:*', 'repository:bob/app:pull,push,delete'],
+  ['the owner may push what is not there yet', signedIn('bob'), 'repository:bob/new:push,pull', 'repository:bob/new:pull,push'],
+  ['anyone gets the catalog', anonymous, 'registry:catalog:* registry:other:*', 'registry:catalog:*'],
+  ['a disabled account gets nothing', signedIn('bob', { isDisabled: true }), 'repository:bob/open:pull registry:catalog:*', ''],
+  [
+    'names that are not valid are dropped',
+    signedIn('root', { isAdmin: true }),
+    'repository:A:pull repository:../a:pull repository:h:5000/a:pull',
+    '',
+  ],
+]
+
+for (const [title, identity, asked, expected] of grants) {
+  test(`of scopes, ${title}`, async () => {
+    const visibilityOf = async (name: string): Promise<Visibility | undefined> =>
+      ({ 'bob/open': 'public', 'bob/app': 'private' } as const)[name]
+    assert.equal(formatScopes(await grantScopes(closed, { identity, requested: parseScopes([asked]), visibilityOf })), expected)
+  })
+}
+
+test('no repository is looked up for a name that is not valid, or for no known action', async () => {
+  const looked: string[] = []
+  const visibilityOf = async (name: string) => void looked.push(name)
+  const requested = [
+    { type: 'repository', name: '../a', actions: ['pull'] },
+    { type: 'repository', name: 'a', actions: ['fly'] },
+    { type: 'repository', name: 'b', actions: ['pull'] },
+  ]
+  await grantScopes(closed, { identity: anonymous, requested, visibilityOf: async (name) => (await visibilityOf(name)) ?? undefined })
+  assert.deepEqual(looked, ['b'])
+})
