@@ -1,0 +1,95 @@
+/**
+ * Accounts: the directory that authentication reads, and the changes an administrator makes. Here storage and auth meet.
+ *
+ * Invariant: there is always an enabled administrator; a change that would take the last one is refused.
+ */
+import type { Account, AccountDirectory } from '../auth/identity.ts'
+import { RegistryError } from '../oci/errors.ts'
+import {
+  accountById,
+  accountByName,
+  changeAccount,
+  countAdministrators,
+  createAccount,
+  deleteAccount,
+  hasAccounts,
+  listAccounts,
+  type AccountChange,
+  type AccountRow,
+} from '../storage/metadata/accounts.ts'
+import type { Database } from '../storage/metadata/database.ts'
+
+export function accountDirectory(database: Database): AccountDirectory {
+  const byId = accountById(database.read)
+  const byName = accountByName(database.read)
+  return {
+    findAccountById: async (id) => accountOf(await byId.run([id])),
+    findAccountByName: async (name) => accountOf(await byName.run([name])),
+  }
+}
+
+export interface NewAccount {
+  readonly name: string
+  readonly passwordHash: string
+  readonly isAdmin: boolean
+  readonly nowMs: number
+}
+
+/** @throws {RegistryError} parameterInvalid: the name is taken */
+export async function addAccount(database: Database, account: NewAccount): Promise<void> {
+  const isNew = await database.write((tx) => createAccount(tx, account))
+  if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
+}
+
+/** Creates the first administrator. @returns false when there are accounts already. */
+export async function addFirstAdministrator(database: Database, account: NewAccount): Promise<boolean> {
+  return database.write(async (tx) => !(await hasAccounts(tx)) && createAccount(tx, { ...account, isAdmin: true }))
+}
+
+/** Every change ends what was issued to the account before. @throws {RegistryError} parameterInvalid */
+export async function updateAccount(database: Database, name: string, change: AccountChange): Promise<void> {
+  await database.write(async (tx) => {
+    if (!(await changeAccount(tx, name, change))) throw unknownAccount(name)
+    await requireAdministrator(tx)
+  })
+}
+
+/** Its repositories stay; only administrators reach them then. @throws {RegistryError} parameterInvalid */
+export async function removeAccount(database: Database, name: string): Promise<void> {
+  await database.write(async (tx) => {
+    if (!(await deleteAccount(tx, name))) throw unknownAccount(name)
+    await requireAdministrator(tx)
+  })
+}
+
+/** All accounts by name. */
+export async function* allAccounts(database: Database): AsyncGenerator<AccountRow> {
+  const limit = 500
+  for (let after: string | undefined; ;) {
+    const rows = await listAccounts(database.read, { after, limit })
+    yield* rows
+    if (rows.length < limit) return
+    after = rows.at(-1)?.name
+  }
+}
+
+async function requireAdministrator(tx: Parameters<typeof countAdministrators>[0]): Promise<void> {
+  if ((await countAdministrators(tx, 1)) > 0) return
+  throw new RegistryError('parameterInvalid', { message: 'this is the last enabled administrator: make another account one first' })
+}
+
+function unknownAccount(name: string): RegistryError {
+  return new RegistryError('parameterInvalid', { message: `there is no account "${name}"` })
+}
+
+function accountOf(row: AccountRow | undefined): Account | undefined {
+  if (!row) return undefined
+  return {
+    id: row.id,
+    name: row.name,
+    isAdmin: row.is_admin === 1,
+    isDisabled: row.is_disabled === 1,
+    passwordHash: row.password_hash,
+    credentialVersion: row.credential_version,
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Lists, one page at a time by key: tags, repositories, referrers. A page costs what it returns.
+ */
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { listReferrers, type ReferrerRow } from '../storage/metadata/manifests.ts'
+import { listRepositories, searchRepositories, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
+import { listTags } from '../storage/metadata/tags.ts'
+import type { Registry } from './registry.ts'
+
+export interface PageRequest {
+  /** Entries strictly after this one, in byte order. */
+  readonly after: string | undefined
+  readonly limit: number
+}
+
+export interface Page<T> {
+  readonly items: readonly T[]
+  /** Whether another page follows. */
+  readonly hasMore: boolean
+}
+
+/** @throws {RegistryError} nameUnknown */
+export async function tagsOf(registry: Registry, repository: RepositoryRow | undefined, page: PageRequest): Promise<Page<string>> {
+  if (!repository) throw new RegistryError('nameUnknown')
+  return pageOf(page, (limit) => listTags(registry.database.read, { repositoryId: repository.id, after: page.after, limit }))
+}
+
+/** Repositories that the filter admits. */
+export async function repositoriesFor(registry: Registry, filter: RepositoryFilter, page: PageRequest): Promise<Page<RepositoryRow>> {
+  return pageOf(page, (limit) => listRepositories(registry.database.read, { filter, after: page.after, limit }))
+}
+
+/** Repositories that the filter admits and whose name contains the text. */
+export async function searchFor(
+  registry: Registry,
+  filter: RepositoryFilter,
+  search: { text: string; limit: number },
+): Promise<RepositoryRow[]> {
+  return searchRepositories(registry.database.read, { ...search, filter })
+}
+
+/** Clients read at most 4 MiB of a referrers answer, and some do not follow its link: so pages are filled by bytes. */
+const referrersPageBytes = 3.5 * 1024 * 1024
+const referrersBatch = 500
+
+export interface Referrer {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly size: number
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export interface ReferrersRequest {
+  readonly subject: Digest
+  readonly artifactTypes: readonly string[]
+  /** Where the page before ended. */
+  readonly cursor: { readonly pushedAtMs: number; readonly digest: string } | undefined
+  readonly limit: number
+}
+
+export interface ReferrersPage {
+  /** Descriptors as JSON texts, in push order. */
+  readonly descriptors: readonly string[]
+  readonly next: { readonly pushedAtMs: number; readonly digest: string } | undefined
+}
+
+/** The manifests of this repository whose subject is the digest; empty for a repository that does not exist. */
+export async function referrersOf(
+  registry: Registry,
+  repository: RepositoryRow | undefined,
+  request: ReferrersRequest,
+): Promise<ReferrersPage> {
+  if (!repository) return { descriptors: [], next: undefined }
+  const descriptors: string[] = []
+  let bytes = 0
+  let cursor = request.cursor
+  for (;;) {
+    const rows = await listReferrers(registry.database.read, {
+      repositoryId: repository.id,
+      subject: request.subject,
+      artifactTypes: request.artifactTypes,
+      after: cursor,
+      limit: referrersBatch,
+    })
+    for (const row of rows) {
+      const text = JSON.stringify(describe(row))
+      const isFull = descriptors.length > 0 && bytes + text.length > referrersPageBytes
+      if (isFull || descriptors.length >= request.limit) return { descriptors, next: cursor }
+      descriptors.push(text)
+      bytes += Buffer.byteLength(text)
+      cursor = { pushedAtMs: row.pushed_at_ms, digest: row.digest }
+    }
+    if (rows.length < referrersBatch) return { descriptors, next: undefined }
+  }
+}
+
+function describe(row: ReferrerRow): Referrer {
+  return {
+    mediaType: row.media_type,
+    digest: row.digest,
+    size: row.size_bytes,
+    ...(row.artifact_type === null ? {} : { artifactType: row.artifact_type }),
+    ...(row.annotations === null ? {} : { annotations: JSON.parse(row.annotations) as Record<string, string> }),
+  }
+}
+
+/** Reads one more than asked, to know whether another page follows. */
+async function pageOf<T>({ limit }: PageRequest, read: (limit: number) => Promise<T[]>): Promise<Page<T>> {
+  if (limit === 0) return { items: [], hasMore: false }
+  const items = await read(limit + 1)
+  return { items: items.slice(0, limit), hasMore: items.length > limit }
+}

@@ -1,0 +1,114 @@
+/**
+ * Pushing a manifest: verify the digest, read its shape, check that what it references is there, and store bytes,
+ * references, subject and tags in one transaction. A tag never points to a manifest that cannot be pulled.
+ */
+import { algorithmOf, digestOf, requireSupported, type Digest, type SupportedDigest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { parseManifest, type Manifest, type ManifestReference } from '../oci/manifest.ts'
+import type { Reference, Tag } from '../oci/reference.ts'
+import type { RepositoryName } from '../oci/repository-name.ts'
+import { findLinkedSizes } from '../storage/metadata/blobs.ts'
+import { findManifestSizes, putManifest } from '../storage/metadata/manifests.ts'
+import { ensureRepository } from '../storage/metadata/repositories.ts'
+import type { Reader } from '../storage/metadata/schema.ts'
+import { setTag } from '../storage/metadata/tags.ts'
+import type { Registry } from './registry.ts'
+
+export interface ManifestPush {
+  readonly repository: RepositoryName
+  readonly reference: Reference
+  /** Tags beside a digest. Spec: distribution-spec main, "Pushing Manifests" (end-7b). */
+  readonly extraTags: readonly Tag[]
+  readonly contentType: string | undefined
+  readonly bytes: Uint8Array
+  /** Account name, null when nobody is signed in. */
+  readonly by: string | null
+}
+
+export interface PushedManifest {
+  readonly digest: SupportedDigest
+  readonly subject: Digest | undefined
+}
+
+/**
+ * @throws {RegistryError} digestMismatch, digestUnsupported; manifestInvalid: also when a descriptor's size is not the
+ * stored one; manifestBlobUnknown: one detail per missing digest
+ */
+export async function pushManifest(registry: Registry, push: ManifestPush): Promise<PushedManifest> {
+  const { rules, database, clock } = registry
+  const digest = digestFor(push)
+  const manifest = parseManifest(push.bytes, push.contentType, rules)
+  const tags = push.reference.kind === 'tag' ? [push.reference.tag] : push.extraTags
+  await database.write(async (tx) => {
+    const nowMs = clock()
+    const repositoryId = await ensureRepository(tx, { name: push.repository, visibility: rules.defaultVisibility, nowMs })
+    await requireContent(tx, repositoryId, mustBeHere(manifest.references, rules.missingContent))
+    await putManifest(tx, manifestRow({ push, manifest, digest, repositoryId, nowMs }), manifest.references.map(referenceRow))
+    for (const tag of tags) await setTag(tx, { repositoryId, tag, digest, nowMs, by: push.by })
+  })
+  return { digest, subject: manifest.subject?.digest }
+}
+
+/** By tag always sha256; by digest whatever the client chose, once the bytes prove it. */
+function digestFor({ reference, bytes }: ManifestPush): SupportedDigest {
+  if (reference.kind === 'tag') return digestOf('sha256', bytes)
+  const claimed = requireSupported(reference.digest)
+  const actual = digestOf(algorithmOf(claimed), bytes)
+  if (actual !== claimed) throw new RegistryError('digestMismatch', { detail: { expected: claimed, received: actual } })
+  return actual
+}
+
+function mustBeHere(references: readonly ManifestReference[], missing: 'strict' | 'index' | 'off'): ManifestReference[] {
+  if (missing === 'off') return []
+  const isOptional = (reference: ManifestReference) =>
+    missing === 'index' && (reference.role === 'manifest' || reference.role === 'content')
+  return references.filter((reference) => reference.isRequired && !isOptional(reference))
+}
+
+async function requireContent(db: Reader, repositoryId: number, references: readonly ManifestReference[]): Promise<void> {
+  const digests = references.map((reference) => reference.descriptor.digest)
+  const blobs = await findLinkedSizes(db, repositoryId, digests)
+  const manifests = references.some(mayBeManifest) ? await findManifestSizes(db, repositoryId, digests) : new Map<string, number>()
+  const sizeOf = ({ role, descriptor }: ManifestReference): number | undefined => {
+    if (role === 'manifest') return manifests.get(descriptor.digest)
+    if (role === 'content') return blobs.get(descriptor.digest) ?? manifests.get(descriptor.digest)
+    return blobs.get(descriptor.digest)
+  }
+  const missing = new Set(references.filter((reference) => sizeOf(reference) === undefined).map((reference) => reference.descriptor.digest))
+  if (missing.size > 0) {
+    throw new RegistryError('manifestBlobUnknown', { details: [...missing].map((digest) => ({ digest })) })
+  }
+  for (const reference of references) {
+    const { digest, sizeBytes } = reference.descriptor
+    const stored = sizeOf(reference)
+    if (stored === sizeBytes) continue
+    throw new RegistryError('manifestInvalid', {
+      message: `the manifest says ${digest} has ${sizeBytes} bytes, stored are ${stored}`,
+      detail: { digest },
+    })
+  }
+}
+
+function mayBeManifest({ role }: ManifestReference): boolean {
+  return role === 'manifest' || role === 'content'
+}
+
+function manifestRow(of: { push: ManifestPush; manifest: Manifest; digest: SupportedDigest; repositoryId: number; nowMs: number }) {
+  const { push, manifest } = of
+  return {
+    repository_id: of.repositoryId,
+    digest: of.digest,
+    media_type: manifest.mediaType,
+    artifact_type: manifest.artifactType ?? null,
+    size_bytes: push.bytes.length,
+    subject_digest: manifest.subject?.digest ?? null,
+    annotations: manifest.annotations ? JSON.stringify(manifest.annotations) : null,
+    pushed_by: push.by,
+    pushed_at_ms: of.nowMs,
+    content: push.bytes,
+  }
+}
+
+function referenceRow({ role, descriptor }: ManifestReference) {
+  return { digest: descriptor.digest, role }
+}

@@ -1,0 +1,42 @@
+/**
+ * Reading and unlinking a blob through its repository. A 200 is a promise: it renews the lease that collection honours.
+ */
+import { isSupported, type Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { BlobReader } from '../storage/blobs/blob-store.ts'
+import { renewLease, unlinkBlob } from '../storage/metadata/blobs.ts'
+import { isReferenced } from '../storage/metadata/manifests.ts'
+import type { RepositoryRow } from '../storage/metadata/repositories.ts'
+import type { Registry } from './registry.ts'
+
+/** A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read. */
+const leaseGranularityMs = 10 * 60_000
+
+/** Size in bytes. @throws {RegistryError} blobUnknown: also for a blob that only another repository has. */
+export async function statBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<number> {
+  const blob = repository && (await registry.find.linkedBlob.run([repository.id, digest]))
+  if (!blob) throw new RegistryError('blobUnknown', { detail: { digest } })
+  const nowMs = registry.clock()
+  if (nowMs - blob.leased_at_ms > leaseGranularityMs) await registry.database.writeRelaxed((tx) => renewLease(tx, digest, nowMs))
+  return blob.size_bytes
+}
+
+/** The caller closes the reader. @throws {RegistryError} blobUnknown, blobDamaged */
+export async function openBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<BlobReader> {
+  const sizeBytes = await statBlob(registry, repository, digest)
+  if (!isSupported(digest)) throw new RegistryError('blobUnknown', { detail: { digest } })
+  return registry.blobs.openBlob(digest, sizeBytes)
+}
+
+/**
+ * Removes the repository's link; the bytes stay until they are collected.
+ * @throws {RegistryError} deleteDisabled, blobUnknown, blobInUse: a manifest of the repository references it
+ */
+export async function deleteBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<void> {
+  if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
+  if (!repository) throw new RegistryError('blobUnknown', { detail: { digest } })
+  await registry.database.write(async (tx) => {
+    if (await isReferenced(tx, repository.id, digest)) throw new RegistryError('blobInUse', { detail: { digest } })
+    if (!(await unlinkBlob(tx, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
+  })
+}

@@ -1,0 +1,55 @@
+/**
+ * Resolving a reference to the exact bytes that were pushed, and deleting tags and manifests.
+ */
+import { RegistryError } from '../oci/errors.ts'
+import type { Reference } from '../oci/reference.ts'
+import { deleteManifest } from '../storage/metadata/manifests.ts'
+import type { ManifestRow } from '../storage/metadata/manifests.ts'
+import type { RepositoryRow } from '../storage/metadata/repositories.ts'
+import { endTag, endTagsOf } from '../storage/metadata/tags.ts'
+import type { Registry } from './registry.ts'
+
+/** @throws {RegistryError} nameUnknown, manifestUnknown */
+export async function resolveManifest(
+  registry: Registry,
+  repository: RepositoryRow | undefined,
+  reference: Reference,
+): Promise<ManifestRow> {
+  if (!repository) throw new RegistryError('nameUnknown')
+  const { find } = registry
+  const manifest =
+    reference.kind === 'tag'
+      ? await find.manifestByTag.run([repository.id, reference.tag])
+      : await find.manifestByDigest.run([repository.id, reference.digest])
+  if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  return manifest
+}
+
+/**
+ * By tag only the tag goes; by digest the manifest goes, and every tag that points to it.
+ * @throws {RegistryError} deleteDisabled, nameUnknown, manifestUnknown
+ */
+export async function deleteByReference(
+  registry: Registry,
+  repository: RepositoryRow | undefined,
+  { reference, by }: { reference: Reference; by: string | null },
+): Promise<void> {
+  if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
+  if (!repository) throw new RegistryError('nameUnknown')
+  const repositoryId = repository.id
+  await registry.database.write(async (tx) => {
+    const nowMs = registry.clock()
+    if (reference.kind === 'tag') {
+      if (!(await endTag(tx, { repositoryId, tag: reference.tag, nowMs, by })))
+        throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+      return
+    }
+    await endTagsOf(tx, { repositoryId, digest: reference.digest, nowMs, by })
+    if (!(await deleteManifest(tx, repositoryId, reference.digest)))
+      throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  })
+}
+
+function detailOf(reference: Reference): Record<string, string> {
+  return reference.kind === 'tag' ? { tag: reference.tag } : { digest: reference.digest }
+}

@@ -1,0 +1,82 @@
+/**
+ * What every use case works with: the stores, the rules an operator set, time and randomness. Built once per process by
+ * the composition root; holds no state of its own but the hashes of uploads in progress.
+ */
+import type { BlobStore } from '../storage/blobs/blob-store.ts'
+import { linkedBlob } from '../storage/metadata/blobs.ts'
+import type { Database } from '../storage/metadata/database.ts'
+import { manifestByDigest, manifestByTag } from '../storage/metadata/manifests.ts'
+import { repositoryByName, type RepositoryRow, type Visibility } from '../storage/metadata/repositories.ts'
+import type { RepositoryName } from '../oci/repository-name.ts'
+import { LiveHashes } from './live-hashes.ts'
+
+/** What an operator may set about the registry itself; the settings of the same names say why. */
+export interface RegistryRules {
+  readonly defaultVisibility: Visibility
+  readonly isDeleteEnabled: boolean
+  readonly maxReferences: number
+  readonly missingContent: 'strict' | 'index' | 'off'
+  readonly allowUnknownTypes: boolean
+  readonly maxUploadsPerAccount: number
+  readonly uploadTtlMs: number
+}
+
+export interface RegistryParts {
+  readonly blobs: BlobStore
+  readonly database: Database
+  readonly rules: RegistryRules
+  /** Milliseconds since 1970. */
+  readonly clock: () => number
+  /** Unguessable ids. */
+  readonly newId: () => string
+  /** Names this process in the claims it makes on upload sessions; unique among all that ever run. */
+  readonly processId: string
+}
+
+export type Registry = RegistryParts & {
+  readonly find: ReturnType<typeof prepareQueries>
+  readonly liveHashes: LiveHashes
+  /** Requests that are writing to an upload session right now. */
+  readonly writing: InFlight
+}
+
+/** Work that must come to its end before the process may. */
+export class InFlight {
+  readonly #work = new Set<Promise<unknown>>()
+
+  get count(): number {
+    return this.#work.size
+  }
+
+  async track<T>(work: Promise<T>): Promise<T> {
+    this.#work.add(work)
+    try {
+      return await work
+    } finally {
+      this.#work.delete(work)
+    }
+  }
+
+  /** Resolves when nothing is under way; failures are their callers' business. */
+  async whenIdle(): Promise<void> {
+    while (this.#work.size > 0) await Promise.allSettled(this.#work)
+  }
+}
+
+export function createRegistry(parts: RegistryParts): Registry {
+  return { ...parts, find: prepareQueries(parts.database), liveHashes: new LiveHashes(), writing: new InFlight() }
+}
+
+/** The look-ups on the path of every request, built once. */
+function prepareQueries({ read }: Database) {
+  return {
+    repository: repositoryByName(read),
+    linkedBlob: linkedBlob(read),
+    manifestByDigest: manifestByDigest(read),
+    manifestByTag: manifestByTag(read),
+  }
+}
+
+export async function findRepository(registry: Registry, name: RepositoryName): Promise<RepositoryRow | undefined> {
+  return registry.find.repository.run([name])
+}

@@ -1,0 +1,217 @@
+/**
+ * One request writing to one upload session: claims the row, appends, publishes or lets go.
+ *
+ * Invariants: one writer at a time, in any process; the row never counts a byte that is not in the file; a blob becomes
+ * visible only after its digest was verified, its file is durable and its rows are committed, in that order.
+ */
+import { algorithmOf, digestFromHex, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { uploadRange } from '../oci/content-range.ts'
+import { uploadLocation } from '../oci/locations.ts'
+import type { PartialBlob } from '../storage/blobs/blob-store.ts'
+import { receive, rehash } from '../storage/blobs/receive.ts'
+import { linkBlob, putBlob } from '../storage/metadata/blobs.ts'
+import { ensureRepository } from '../storage/metadata/repositories.ts'
+import {
+  claimSession,
+  deleteSession,
+  findSession,
+  keepSession,
+  releaseSession,
+  type SessionKey,
+  type UploadSessionRow,
+} from '../storage/metadata/uploads.ts'
+import { newLiveHash, type LiveHash } from './live-hashes.ts'
+import type { Registry } from './registry.ts'
+
+/** How long a claim outlives its last sign of life; a process that died is noticed sooner, by the primary. */
+const claimMs = 60_000
+const heartbeatMs = 20_000
+
+/** A part of a blob as a request carries it. */
+export interface Chunk {
+  readonly body: AsyncIterable<Uint8Array>
+  /** Content-Length in bytes; undefined for chunked transfer. */
+  readonly announcedBytes: number | undefined
+  /** Where the client says the chunk belongs, both ends inclusive; undefined: wherever the session stands. */
+  readonly range: { readonly start: number; readonly end: number } | 'malformed' | undefined
+}
+
+/**
+ * Runs `work` as the only writer of the session and lets it go afterwards, whatever happened.
+ * @throws {RegistryError} uploadUnknown: no such session of this repository and account; uploadBusy: another request writes.
+ */
+export function writingToSession<T>(registry: Registry, key: SessionKey, work: (session: SessionWriter) => Promise<T>): Promise<T> {
+  return registry.writing.track(claimAndRun(registry, key, work))
+}
+
+async function claimAndRun<T>(registry: Registry, key: SessionKey, work: (session: SessionWriter) => Promise<T>): Promise<T> {
+  const claim = await SessionWriter.claim(registry, key)
+  try {
+    return await work(claim)
+  } finally {
+    await claim.release()
+  }
+}
+
+export class SessionWriter {
+  readonly #registry: Registry
+  readonly #key: SessionKey
+  readonly #writer: string
+  readonly #partial: PartialBlob
+  readonly #heartbeat: NodeJS.Timeout
+  #algorithm: DigestAlgorithm
+  #bytesStored: number
+  #digestSoFar: SupportedDigest | null
+  #isOver = false
+
+  private constructor(registry: Registry, claimed: { session: UploadSessionRow; key: SessionKey; writer: string; partial: PartialBlob }) {
+    this.#registry = registry
+    this.#key = claimed.key
+    this.#writer = claimed.writer
+    this.#partial = claimed.partial
+    this.#algorithm = claimed.session.algorithm
+    this.#bytesStored = claimed.session.bytes_stored
+    this.#digestSoFar = claimed.session.digest_so_far
+    this.#heartbeat = setInterval(() => void this.#keep(), heartbeatMs).unref()
+  }
+
+  static async claim(registry: Registry, key: SessionKey): Promise<SessionWriter> {
+    const { database, clock } = registry
+    const writer = `${registry.processId}:${registry.newId()}`
+    const session = await database.writeRelaxed(async (tx) => {
+      const found = await findSession(tx, key)
+      if (!found) throw new RegistryError('uploadUnknown')
+      const isClaimed = await claimSession(tx, { id: key.id, writer, nowMs: clock(), untilMs: clock() + claimMs })
+      if (!isClaimed) throw new RegistryError('uploadBusy', { headers: sessionHeaders(key, found.bytes_stored) })
+      return found
+    })
+    const partial = await registry.blobs.openPartial(key.id)
+    const claimed = new SessionWriter(registry, { session, key, writer, partial })
+    // A power cut may have taken bytes that the row still counts: the session is lost, and the client starts again.
+    if ((await partial.sizeBytes()) < session.bytes_stored) {
+      await claimed.drop()
+      await claimed.release()
+      throw new RegistryError('uploadUnknown')
+    }
+    return claimed
+  }
+
+  get bytesStored(): number {
+    return this.#bytesStored
+  }
+
+  /**
+   * Appends a chunk where the session stands.
+   * @throws {RegistryError} uploadOutOfOrder, uploadSizeMismatch: the session is as before; uploadInterrupted: what
+   * arrived is kept; storageFull, storageFailed: the session is as before.
+   */
+  async append(chunk: Chunk, algorithm: DigestAlgorithm = this.#algorithm): Promise<void> {
+    const expected = this.#expectedBytes(chunk)
+    const live = await this.#liveHash(algorithm)
+    const { receivedBytes, interruption } = await receive(chunk.body, {
+      partial: this.#partial,
+      position: this.#bytesStored,
+      hash: live.hash,
+    })
+    if (expected !== undefined && interruption === undefined && receivedBytes !== expected) {
+      throw new RegistryError('uploadSizeMismatch', { detail: { expectedBytes: expected, receivedBytes } })
+    }
+    this.#advance(live, receivedBytes)
+    if (interruption !== undefined) throw new RegistryError('uploadInterrupted', { cause: interruption })
+  }
+
+  /**
+   * Publishes the session's bytes as the blob `digest` in its repository. Durable when this returns.
+   * @throws {RegistryError} digestMismatch: the session is dropped; storageFull, storageFailed: dropped as well, because a
+   * failed fsync must never be tried again on the same file.
+   */
+  async publish(digest: SupportedDigest): Promise<void> {
+    const { database, clock, rules } = this.#registry
+    const actual = await this.#digestAs(algorithmOf(digest))
+    if (actual !== digest) {
+      await this.drop()
+      throw new RegistryError('digestMismatch', { detail: { expected: digest, received: actual } })
+    }
+    try {
+      await this.#partial.commit(digest, this.#bytesStored)
+    } catch (error) {
+      await this.drop()
+      throw error
+    }
+    await database.write(async (tx) => {
+      const nowMs = clock()
+      await putBlob(tx, { digest, sizeBytes: this.#bytesStored, nowMs })
+      const repositoryId = await ensureRepository(tx, { name: this.#key.repository, visibility: rules.defaultVisibility, nowMs })
+      await linkBlob(tx, { repositoryId, digest, nowMs })
+      await deleteSession(tx, this.#key.id)
+    })
+    this.#isOver = true
+  }
+
+  /** Forgets the session and its bytes. */
+  async drop(): Promise<void> {
+    this.#isOver = true
+    await this.#registry.database.writeRelaxed((tx) => deleteSession(tx, this.#key.id))
+    await this.#registry.blobs.removePartial(this.#key.id)
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.#heartbeat)
+    await this.#partial.close()
+    if (this.#isOver) return
+    const progress = { id: this.#key.id, writer: this.#writer, bytesStored: this.#bytesStored, digestSoFar: this.#digestSoFar }
+    await this.#registry.database.writeRelaxed((tx) => releaseSession(tx, { ...progress, nowMs: this.#registry.clock() }))
+  }
+
+  /** Bytes the chunk must have; undefined when it does not say. */
+  #expectedBytes({ range, announcedBytes }: Chunk): number | undefined {
+    if (!range) return announcedBytes
+    if (range === 'malformed' || range.start !== this.#bytesStored) {
+      throw new RegistryError('uploadOutOfOrder', {
+        detail: { bytesStored: this.#bytesStored },
+        headers: sessionHeaders(this.#key, this.#bytesStored),
+      })
+    }
+    const expected = range.end - range.start + 1
+    if (announcedBytes !== undefined && announcedBytes !== expected) {
+      throw new RegistryError('uploadSizeMismatch', { detail: { rangeBytes: expected, announcedBytes } })
+    }
+    return expected
+  }
+
+  /** A hash that has seen exactly the bytes stored: the live one, or one that reads them again, at once. */
+  async #liveHash(algorithm: DigestAlgorithm): Promise<LiveHash> {
+    const live = this.#registry.liveHashes.take(this.#key.id, { algorithm, bytes: this.#bytesStored })
+    if (live) return live
+    const fresh = newLiveHash(algorithm)
+    await rehash(this.#partial, this.#bytesStored, fresh.hash)
+    fresh.bytes = this.#bytesStored
+    return fresh
+  }
+
+  #advance(live: LiveHash, receivedBytes: number): void {
+    live.bytes += receivedBytes
+    this.#bytesStored = live.bytes
+    this.#algorithm = live.algorithm
+    this.#digestSoFar = digestFromHex(live.algorithm, live.hash.copy().digest('hex'))
+    this.#registry.liveHashes.put(this.#key.id, live)
+  }
+
+  async #digestAs(algorithm: DigestAlgorithm): Promise<SupportedDigest> {
+    if (this.#digestSoFar && algorithmOf(this.#digestSoFar) === algorithm) return this.#digestSoFar
+    const live = await this.#liveHash(algorithm)
+    return digestFromHex(algorithm, live.hash.digest('hex'))
+  }
+
+  async #keep(): Promise<void> {
+    const { database, clock } = this.#registry
+    const nowMs = clock()
+    await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs: nowMs + claimMs }))
+  }
+}
+
+/** What tells a client where its session stands, on success and on refusal alike. Spec: protocol's end-5, end-13. */
+export function sessionHeaders(key: SessionKey, bytesStored: number): Record<string, string> {
+  return { Location: uploadLocation(key.repository, key.id), Range: uploadRange(bytesStored), 'Docker-Upload-UUID': key.id }
+}
