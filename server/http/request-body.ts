@@ -1,0 +1,57 @@
+/**
+ * Request bodies: streamed to whoever writes them, or buffered up to a limit. Nothing is read before the request was
+ * allowed, and a client that asked first (`Expect: 100-continue`) is told to go on only then.
+ */
+import { isRegistryError, RegistryError, type ErrorReason } from '../../oci/errors.ts'
+import { parseContentRange } from '../../oci/content-range.ts'
+import type { Chunk } from '../../registry/upload-session.ts'
+import type { Context } from './exchange.ts'
+
+/** Bytes the request announces: its Content-Length, 0 without a body, undefined for chunked transfer. */
+export function announcedBytes(ctx: Context): number | undefined {
+  if (ctx.req.headers['transfer-encoding'] !== undefined) return undefined
+  return Number(ctx.req.headers['content-length'] ?? 0)
+}
+
+/** The request as a chunk of a blob. */
+export function chunkOf(ctx: Context): Chunk {
+  const header = ctx.req.headers['content-range']
+  return {
+    body: bodyOf(ctx),
+    announcedBytes: announcedBytes(ctx),
+    range: header === undefined ? undefined : (parseContentRange(header) ?? 'malformed'),
+  }
+}
+
+/** The body as it arrives; reading it is what sends `100 Continue`. */
+export async function* bodyOf(ctx: Context): AsyncGenerator<Uint8Array> {
+  if (ctx.req.headers.expect?.toLowerCase() === '100-continue') ctx.res.writeContinue()
+  const chunks: AsyncIterator<Uint8Array> = ctx.req[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await chunks.next()
+    if (next.done) return
+    yield next.value
+  }
+}
+
+/**
+ * The whole body, at most `limit` bytes.
+ * @throws {RegistryError} `tooLarge`: announced or sent more, before it is buffered; uploadSizeMismatch: broke off
+ */
+export async function readBody(ctx: Context, limit: number, tooLarge: ErrorReason): Promise<Buffer> {
+  const announced = announcedBytes(ctx)
+  if (announced !== undefined && announced > limit)
+    throw new RegistryError(tooLarge, { detail: { limitBytes: limit, announcedBytes: announced } })
+  const chunks: Uint8Array[] = []
+  let length = 0
+  try {
+    for await (const chunk of bodyOf(ctx)) {
+      length += chunk.length
+      if (length > limit) throw new RegistryError(tooLarge, { detail: { limitBytes: limit } })
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    throw isRegistryError(error) ? error : new RegistryError('uploadInterrupted', { cause: error })
+  }
+  return Buffer.concat(chunks, length)
+}

@@ -1,0 +1,35 @@
+/**
+ * The clocked work of the primary: one job at a time, each safe to run at any moment beside any number of requests.
+ */
+import { pruneSigningKeys } from '../auth/signing-keys.ts'
+import { expireUploads } from '../registry/expire-uploads.ts'
+import { dataLayout } from '../storage/layout.ts'
+import type { Services } from './services.ts'
+
+const everyMs = 10 * 60_000
+/** Beyond a token's life: the leeway in checking it, and what a slow process needs to notice a new key. */
+const noticedMs = 2 * 60_000
+
+/** @returns what ends the work: it resolves when the job under way is over. */
+export function startJobs(services: Services): () => Promise<void> {
+  let running: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    running = running.then(() => runJobs(services))
+  }, everyMs)
+  running = runJobs(services)
+  return () => {
+    clearInterval(timer)
+    return running
+  }
+}
+
+async function runJobs(services: Services): Promise<void> {
+  const { log, registry, settings, clock } = services
+  try {
+    const ended = await expireUploads(registry)
+    if (ended.sessions + ended.files > 0) log.info(ended, 'abandoned uploads were removed')
+    await pruneSigningKeys(dataLayout(settings.data).keys, clock() - settings.auth.tokenSeconds * 1000 - noticedMs)
+  } catch (error) {
+    log.error({ err: error }, 'a clocked job failed; it is tried again')
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * What the server counts about itself: one table of metrics, recorders that are cheap enough for every request, and the
+ * sum over all processes.
+ *
+ * Does not decide who may read them. Invariant: a label's value is one of a list known in advance, never a client's text.
+ */
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, prometheusContentType, Registry } from 'prom-client'
+
+interface MetricRow {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly labels: readonly string[]
+  readonly help: string
+  /** Upper bounds, in the unit of the name. */
+  readonly buckets?: readonly number[]
+  /** How the processes' values become one; sum unless it says otherwise. */
+  readonly aggregator?: 'sum' | 'max'
+}
+
+export const metricTable = {
+  requests: {
+    name: 'lanyard_http_requests_total',
+    type: 'counter',
+    labels: ['endpoint', 'method', 'status'],
+    help: 'Requests answered.',
+  },
+  durations: {
+    name: 'lanyard_http_request_duration_seconds',
+    type: 'histogram',
+    labels: ['endpoint', 'method'],
+    help: 'Time from the first byte of a request to the last byte of its answer.',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600],
+  },
+  receivedBytes: { name: 'lanyard_http_received_bytes_total', type: 'counter', labels: [], help: 'Bytes received from clients.' },
+  sentBytes: { name: 'lanyard_http_sent_bytes_total', type: 'counter', labels: [], help: 'Bytes sent to clients.' },
+  uploadsActive: {
+    name: 'lanyard_uploads_active',
+    type: 'gauge',
+    labels: [],
+    help: 'Requests that are sending the bytes of a blob right now.',
+  },
+  uploadsFinished: {
+    name: 'lanyard_uploads_finished_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Uploads that ended: stored, mounted, cancelled, expired or failed.',
+  },
+  blobs: {
+    name: 'lanyard_blobs_stored',
+    type: 'gauge',
+    labels: [],
+    help: 'Blobs in the store, each counted once however many repositories hold it.',
+    aggregator: 'max',
+  },
+  blobBytes: { name: 'lanyard_blob_bytes_stored', type: 'gauge', labels: [], help: 'Bytes of the blobs in the store.', aggregator: 'max' },
+  errors: {
+    name: 'lanyard_errors_total',
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Faults answered, by reason; docs/errors.md lists them.',
+  },
+  logins: {
+    name: 'lanyard_logins_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Passwords checked: accepted, refused, or turned away busy.',
+  },
+  workerRestarts: {
+    name: 'lanyard_worker_restarts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Worker processes that died and were replaced.',
+  },
+} as const satisfies Record<string, MetricRow>
+
+/** How an upload ended. */
+export type UploadOutcome = 'stored' | 'mounted' | 'cancelled' | 'expired' | 'failed'
+
+/** How a login ended; `busy` was turned away before its password was checked. */
+export type LoginOutcome = 'accepted' | 'refused' | 'busy'
+
+/** What one request adds. */
+export interface RequestRecord {
+  /** The route's name, never a path. */
+  readonly endpoint: string
+  readonly method: string
+  readonly status: number
+  readonly durationMs: number
+  readonly receivedBytes: number
+  readonly sentBytes: number
+}
+
+/** One process's numbers; plain JSON, so that they can be sent to the primary. */
+export type MetricsSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** The recorders of one process. */
+export type Metrics = ReturnType<typeof createMetrics>
+
+export const metricsContentType: string = prometheusContentType
+
+const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+/** Counters of one process, in a register of their own. */
+export function createMetrics() {
+  const register = new Registry()
+  const counter = (row: MetricRow) => new Counter({ ...describe(row), registers: [register] })
+  const gauge = (row: MetricRow) => new Gauge({ ...describe(row), registers: [register] })
+  const errors = counter(metricTable.errors)
+  const uploadsActive = gauge(metricTable.uploadsActive)
+  const uploadsFinished = counter(metricTable.uploadsFinished)
+  const blobs = gauge(metricTable.blobs)
+  const blobBytes = gauge(metricTable.blobBytes)
+  const logins = counter(metricTable.logins)
+  const workerRestarts = counter(metricTable.workerRestarts)
+  const recordRequest = requestRecorder(register)
+  let isMeasuringProcess = false
+  return {
+    recordRequest,
+    recordError: (reason: string): void => errors.inc({ reason }),
+    /** Call what it returns when the bytes have stopped, however they did; calling it again changes nothing. */
+    startReceiving: (): (() => void) => {
+      let isOver = false
+      uploadsActive.inc()
+      return () => {
+        if (!isOver) uploadsActive.dec()
+        isOver = true
+      }
+    },
+    recordUpload: (outcome: UploadOutcome): void => uploadsFinished.inc({ outcome }),
+    recordLogin: (outcome: LoginOutcome): void => logins.inc({ outcome }),
+    recordWorkerRestart: (): void => workerRestarts.inc(),
+    /** Totals as the rows have them: the same whichever process reads them. */
+    setStored: (stored: { blobs: number; bytes: number }): void => {
+      blobs.set(stored.blobs)
+      blobBytes.set(stored.bytes)
+    },
+    snapshot: async (): Promise<MetricsSnapshot> => {
+      // From the first look on: watching the event loop costs a timer of 10 ms, which nobody pays who never looks.
+      if (!isMeasuringProcess) collectDefaultMetrics({ register })
+      isMeasuringProcess = true
+      return (await register.getMetricsAsJSON()).map((metric) => ({
+        ...metric,
+        values: metric.values.filter(({ value }) => Number.isFinite(value)),
+      }))
+    },
+  }
+}
+
+/** Prometheus text over several processes: counters, histograms and gauges added up, lags averaged or at their extreme. */
+export function aggregateSnapshots(snapshots: readonly MetricsSnapshot[]): Promise<string> {
+  return AggregatorRegistry.aggregate([...snapshots]).metrics()
+}
+
+/** Labels are looked up once for each endpoint, method and status; after that a request costs two map reads. */
+function requestRecorder(register: Registry): (request: RequestRecord) => void {
+  const requests = new Counter({ ...describe(metricTable.requests), registers: [register] })
+  const durations = new Histogram({
+    ...describe(metricTable.durations),
+    buckets: [...metricTable.durations.buckets],
+    registers: [register],
+  })
+  const received = new Counter({ ...describe(metricTable.receivedBytes), registers: [register] })
+  const sent = new Counter({ ...describe(metricTable.sentBytes), registers: [register] })
+  const counters = new Map<string, Counter.Internal>()
+  const timers = new Map<string, Histogram.Internal<string>>()
+  return (request) => {
+    const { endpoint, status } = request
+    const method = knownMethods.has(request.method) ? request.method : 'other'
+    const route = `${method} ${endpoint}`
+    const counted = `${route} ${status}`
+    let counter = counters.get(counted)
+    if (counter === undefined) counters.set(counted, (counter = requests.labels({ endpoint, method, status: String(status) })))
+    let timer = timers.get(route)
+    if (timer === undefined) timers.set(route, (timer = durations.labels({ endpoint, method })))
+    counter.inc()
+    timer.observe(request.durationMs / 1000)
+    if (request.receivedBytes > 0) received.inc(request.receivedBytes)
+    if (request.sentBytes > 0) sent.inc(request.sentBytes)
+  }
+}
+
+function describe(row: MetricRow) {
+  return { name: row.name, help: row.help, labelNames: [...row.labels], aggregator: row.aggregator ?? ('sum' as const) }
+}

@@ -1,0 +1,86 @@
+/**
+ * The one place that turns a fault into an answer. A RegistryError becomes its row, anything else a 500 that tells nothing
+ * but the request's id; a client that left is one line at debug level. The answer is built from scratch: no header of a
+ * half-made response survives.
+ */
+import type { Middleware } from 'koa'
+import { bearerChallenge, basicChallenge } from '../../auth/challenge.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { limitDrain } from '../http/drain.ts'
+import type { Context, RequestState } from '../http/exchange.ts'
+import { replyBytes, setHeaders } from '../http/reply.ts'
+import type { Services } from '../services.ts'
+
+const keptHeaders = new Set(['x-request-id', 'docker-distribution-api-version'])
+
+export function errors(services: Services): Middleware<RequestState> {
+  return async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      render(ctx, services, error)
+    }
+    limitDrain(ctx.req, ctx.res)
+  }
+}
+
+function render(ctx: Context, services: Services, error: unknown): void {
+  const { requestId } = ctx.state
+  if (hasLeft(ctx)) {
+    services.log.debug({ requestId, err: error }, 'the client left')
+    ctx.respond = false
+    ctx.res.destroy()
+    return
+  }
+  const fault = error instanceof RegistryError ? error : new RegistryError('internal', { cause: error })
+  ctx.state.reason = fault.reason
+  services.metrics.recordError(fault.reason)
+  if (fault.status >= 500) services.log.error({ requestId, reason: fault.reason, err: fault.cause ?? fault }, fault.message)
+  // Part of a body is out: better a broken connection than a wrong body.
+  if (ctx.res.headersSent) {
+    ctx.respond = false
+    ctx.res.destroy()
+    return
+  }
+  answer(ctx, services, fault)
+}
+
+function answer(ctx: Context, services: Services, fault: RegistryError): void {
+  ctx.respond = true
+  for (const name of ctx.res.getHeaderNames()) if (!keptHeaders.has(name)) ctx.remove(name)
+  setHeaders(ctx, fault.headers)
+  if (fault.status === 401) ctx.set('WWW-Authenticate', challengeFor(ctx, services, fault))
+  const isApi = ctx.path.startsWith('/api/')
+  replyBytes(ctx, Buffer.from(JSON.stringify(isApi ? problemOf(fault) : errorsOf(fault, ctx.state.requestId))), {
+    'Content-Type': isApi ? 'application/problem+json' : 'application/json',
+  })
+  ctx.status = fault.status
+}
+
+/** Spec: distribution-spec v1.1.1, "Error Codes". */
+function errorsOf(fault: RegistryError, requestId: string): unknown {
+  const message = fault.reason === 'internal' ? `${fault.message}: ${requestId}` : fault.message
+  const details = fault.details.length === 0 ? [undefined] : fault.details
+  return { errors: details.map((detail) => ({ code: fault.code, message, ...(detail === undefined ? {} : { detail }) })) }
+}
+
+/** Spec: RFC 9457. */
+function problemOf(fault: RegistryError): unknown {
+  return { type: 'about:blank', title: fault.code, status: fault.status, detail: fault.message, reason: fault.reason }
+}
+
+/** Exactly one challenge: Bearer under /v2, where clients fetch a token; Basic elsewhere. */
+function challengeFor(ctx: Context, services: Services, fault: RegistryError): string {
+  if (!ctx.path.startsWith('/v2')) return basicChallenge(services.serviceName)
+  const error = { tokenInvalid: 'invalid_token', scopeInsufficient: 'insufficient_scope' } as const
+  return bearerChallenge({
+    realm: `${ctx.state.origin}/token`,
+    service: services.serviceName,
+    ...(ctx.state.scope === undefined ? {} : { scope: ctx.state.scope }),
+    ...(fault.reason in error ? { error: error[fault.reason as keyof typeof error] } : {}),
+  })
+}
+
+function hasLeft(ctx: Context): boolean {
+  return ctx.req.socket.destroyed || ctx.res.destroyed
+}

@@ -1,0 +1,66 @@
+/**
+ * The gate of /v2: parses the path, finds the method's row, learns who asks, and lets nothing pass that the policy does
+ * not allow. Every endpoint goes through here, HEAD, mounts and uploads included.
+ */
+import { accountNameOf, type Caller } from '../../auth/identity.ts'
+import { authorize } from '../../auth/authorize.ts'
+import { endpoints, parseTarget, type RequestTarget } from '../../oci/endpoints.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { findRepository } from '../../registry/registry.ts'
+import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
+import type { Context, Exchange } from '../http/exchange.ts'
+import type { Services } from '../services.ts'
+
+export type V2Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+type Action = 'none' | 'pull' | 'push' | 'delete' | 'catalog'
+
+const openCaller: Caller = { identity: { kind: 'anonymous' }, via: 'nothing', access: undefined }
+
+/** @throws {RegistryError} endpointUnknown, methodNotAllowed, nameInvalid, and those of authentication and policy */
+export async function passGate(ctx: Context, services: Services): Promise<Exchange> {
+  ctx.set('Docker-Distribution-Api-Version', 'registry/2.0')
+  const target = targetOf(ctx)
+  ctx.state.endpoint = target.endpoint
+  const action = actionOf(ctx, target)
+  ctx.state.scope = scopeOf(target, action)
+  // Without logins credentials mean nothing, so none are asked for and none are refused.
+  const caller = services.policy.isOpen ? openCaller : await services.authenticator.authenticate(ctx.req.headers.authorization)
+  ctx.state.account = accountNameOf(caller.identity)
+  const repository = 'name' in target ? await findRepository(services.registry, target.name) : undefined
+  admit(services, caller, { target, action, repository })
+  return { ctx, services, target, caller, repository }
+}
+
+function targetOf(ctx: Context): RequestTarget {
+  const url = ctx.req.url ?? ''
+  const mark = url.indexOf('?')
+  const target = parseTarget(mark === -1 ? url : url.slice(0, mark))
+  if (!target) throw new RegistryError('endpointUnknown')
+  return target
+}
+
+function actionOf(ctx: Context, target: RequestTarget): Action {
+  const methods: Partial<Record<string, { readonly action: Action }>> = endpoints[target.endpoint].methods
+  const row = Object.hasOwn(methods, ctx.method) ? methods[ctx.method] : undefined
+  if (!row) throw new RegistryError('methodNotAllowed', { headers: { Allow: Object.keys(methods).join(', ') } })
+  return row.action
+}
+
+/** What a token must cover, in the words of the challenge. A push needs pull too: clients look before they send. */
+function scopeOf(target: RequestTarget, action: Action): string | undefined {
+  if (action === 'catalog') return 'registry:catalog:*'
+  if (!('name' in target)) return undefined
+  return `repository:${target.name}:${action === 'push' ? 'pull,push' : action}`
+}
+
+function admit(
+  services: Services,
+  caller: Caller,
+  asked: { target: RequestTarget; action: Action; repository: RepositoryRow | undefined },
+): void {
+  const { target, action, repository } = asked
+  if (action === 'none') return authorize(services.policy, caller, { kind: 'base' })
+  if (action === 'catalog') return authorize(services.policy, caller, { kind: 'catalog' })
+  if (!('name' in target)) throw new RegistryError('internal', { cause: new Error(`no rule for ${target.endpoint}`) })
+  authorize(services.policy, caller, { kind: 'repository', action, name: target.name, visibility: repository?.visibility })
+}

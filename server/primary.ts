@@ -1,0 +1,169 @@
+/**
+ * The primary process: holds the data folder, keeps the workers running, runs the clocked jobs, adds up the metrics.
+ *
+ * It serves no request itself. What it does at start happens before any worker opens the folder.
+ */
+import cluster, { type Worker } from 'node:cluster'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { releaseSessionsOf, resetSessions } from '../registry/expire-uploads.ts'
+import { DataFolderLock } from '../storage/data-folder-lock.ts'
+import { dataLayout } from '../storage/layout.ts'
+import type { Settings } from './config/settings.ts'
+import { startJobs } from './jobs.ts'
+import { createLogger, type Logger } from './log.ts'
+import type { FromPrimary, FromWorker } from './messages.ts'
+import { aggregateSnapshots, createMetrics, type MetricsSnapshot } from './metrics.ts'
+import { prepareDataFolder, type Preparation } from './prepare.ts'
+import { createServices, type Services } from './services.ts'
+
+/** A worker that dies sooner than this after its start is started again only after a pause. */
+const earlyDeathMs = 2_000
+const restartPauseMs = 1_000
+/** How long the primary waits for the snapshot of a worker that does not answer. */
+const snapshotMs = 1_000
+/** Beyond the grace period: what a worker needs to write down what its cut requests left. */
+const farewellMs = 4_000
+
+export interface Started {
+  readonly preparation: Preparation
+  /** The port that is listened on, also when 0 asked for any. */
+  readonly port: number
+}
+
+export class Primary {
+  readonly #settings: Settings
+  readonly #log: Logger
+  readonly #metrics = createMetrics()
+  readonly #workers = new Map<Worker, { processId: string | undefined; startedAtMs: number }>()
+  readonly #snapshots = new Map<number, (snapshot: MetricsSnapshot) => void>()
+  readonly #prepared = Promise.withResolvers<void>()
+  readonly #started = Promise.withResolvers<number>()
+  #services: Services | undefined
+  #requests = 0
+  #isDraining = false
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+    this.#log = createLogger(settings.log, { isTerminal: process.stdout.isTTY })
+  }
+
+  /**
+   * Resolves when the first worker accepts connections.
+   * @throws {DataFolderError} {SchemaError} the folder cannot be used; Error: the address or the certificate cannot be
+   */
+  async start(): Promise<Started> {
+    const lock = DataFolderLock.acquire(dataLayout(this.#settings.data), this.#settings.listen)
+    try {
+      // The workers load their modules while the folder is made ready.
+      cluster.setupPrimary({ exec: fileURLToPath(new URL(`worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)) })
+      for (let count = 0; count < this.#settings.workers; count++) this.#fork()
+      const preparation = await prepareDataFolder(this.#settings, Date.now)
+      this.#services = await createServices(this.#settings, {
+        log: this.#log,
+        metrics: this.#metrics,
+        clock: Date.now,
+        collectMetrics: () => this.#collectMetrics(),
+      })
+      await resetSessions(this.#services.registry)
+      this.#prepared.resolve()
+      const port = await this.#started.promise
+      const stopJobs = startJobs(this.#services)
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void this.#stop(signal, { lock, stopJobs }))
+      return { preparation, port }
+    } catch (error) {
+      this.#isDraining = true
+      for (const worker of this.#workers.keys()) worker.process.kill('SIGKILL')
+      lock.release()
+      throw error
+    }
+  }
+
+  #fork(): Worker {
+    const worker = cluster.fork({ UV_THREADPOOL_SIZE: '16' })
+    this.#workers.set(worker, { processId: undefined, startedAtMs: Date.now() })
+    worker.on('message', (message: FromWorker) => void this.#receive(worker, message))
+    worker.on('exit', (code, signal) => void this.#replace(worker, { code, signal }))
+    return worker
+  }
+
+  async #receive(worker: Worker, message: FromWorker): Promise<void> {
+    switch (message.kind) {
+      case 'loaded':
+        await this.#prepared.promise
+        return this.#send(worker, { kind: 'start', settings: this.#settings })
+      case 'listening':
+        this.#workers.set(worker, { processId: message.processId, startedAtMs: Date.now() })
+        return this.#started.resolve(message.port)
+      case 'failed':
+        this.#log.error({ pid: worker.process.pid }, message.message)
+        return this.#started.reject(new Error(message.message))
+      case 'snapshot':
+        this.#snapshots.get(message.request)?.(message.snapshot)
+        this.#snapshots.delete(message.request)
+        return
+      case 'metrics':
+        return this.#send(worker, { kind: 'metrics', request: message.request, text: await this.#collectMetrics() })
+    }
+  }
+
+  /** A dead worker's upload sessions are free at once, and another worker takes its place. */
+  async #replace(worker: Worker, end: { code: number; signal: string }): Promise<void> {
+    const known = this.#workers.get(worker)
+    this.#workers.delete(worker)
+    if (this.#isDraining || !known) return
+    this.#log.error({ pid: worker.process.pid, ...end }, 'a worker died, another takes its place')
+    this.#metrics.recordWorkerRestart()
+    if (known.processId !== undefined && this.#services) await releaseSessionsOf(this.#services.registry, known.processId)
+    const pauseMs = Date.now() - known.startedAtMs < earlyDeathMs ? restartPauseMs : 0
+    setTimeout(() => !this.#isDraining && this.#fork(), pauseMs)
+  }
+
+  /** Text over the primary and all workers; one that does not answer in time is left out. */
+  async #collectMetrics(): Promise<string> {
+    await this.#services?.measureStore()
+    const workers = [...this.#workers.keys()].map((worker) => this.#snapshotOf(worker))
+    const snapshots = await Promise.all([this.#metrics.snapshot(), ...workers])
+    return aggregateSnapshots(snapshots.filter((snapshot) => snapshot !== undefined))
+  }
+
+  #snapshotOf(worker: Worker): Promise<MetricsSnapshot | undefined> {
+    const request = ++this.#requests
+    return new Promise((resolve) => {
+      const late = setTimeout(() => {
+        this.#snapshots.delete(request)
+        resolve(undefined)
+      }, snapshotMs)
+      this.#snapshots.set(request, (snapshot) => {
+        clearTimeout(late)
+        resolve(snapshot)
+      })
+      this.#send(worker, { kind: 'snapshot', request })
+    })
+  }
+
+  async #stop(signal: string, held: { lock: DataFolderLock; stopJobs: () => Promise<void> }): Promise<void> {
+    if (this.#isDraining) return
+    this.#isDraining = true
+    this.#log.info({ signal }, 'stopping: running requests may finish')
+    const gone = [...this.#workers.keys()].map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
+    for (const worker of this.#workers.keys()) this.#send(worker, { kind: 'drain' })
+    const late = setTimeout(
+      () => {
+        for (const worker of this.#workers.keys()) worker.process.kill('SIGKILL')
+      },
+      this.#settings.shutdown.graceSeconds * 1000 + farewellMs,
+    )
+    await Promise.all([...gone, held.stopJobs()])
+    clearTimeout(late)
+    await this.#services?.close()
+    held.lock.release()
+    this.#log.info('stopped')
+    this.#log.flush()
+    process.exit(0)
+  }
+
+  #send(worker: Worker, message: FromPrimary): void {
+    if (worker.isConnected()) worker.send(message)
+  }
+}

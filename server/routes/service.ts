@@ -1,0 +1,70 @@
+/**
+ * What is not the registry protocol: health for whoever runs it, metrics, `docker search`, and a word for a browser.
+ */
+import { authorize } from '../../auth/authorize.ts'
+import { listableBy } from '../../auth/policy.ts'
+import { parsePageSize } from '../../oci/paging.ts'
+import { searchFor } from '../../registry/list.ts'
+import type { Context } from '../http/exchange.ts'
+import { queryOf } from '../http/query.ts'
+import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
+import { metricsContentType } from '../metrics.ts'
+import type { Services } from '../services.ts'
+import { timingSafeEqual, createHash } from 'node:crypto'
+
+const searchLimit = 100
+
+/** The process runs. */
+export function getHealth(ctx: Context): void {
+  replyText(ctx, 'ok\n')
+}
+
+/** It can read its rows and write its folder, and is not about to stop. */
+export async function getReadiness(ctx: Context, services: Services): Promise<void> {
+  await services.checkReady()
+  replyText(ctx, 'ready\n')
+}
+
+/** Prometheus text over all workers: for administrators, or whoever holds the metrics token. */
+export async function getMetrics(ctx: Context, services: Services): Promise<void> {
+  const { access, token } = services.settings.metrics
+  if (access !== 'anyone' && !isBearer(ctx, token)) {
+    authorize(services.policy, await services.authenticator.authenticate(ctx.req.headers.authorization), { kind: 'metrics' })
+  }
+  replyText(ctx, await services.collectMetrics(), metricsContentType)
+}
+
+/** `docker search` asks first whether there is anything to ask. */
+export function getSearchPing(ctx: Context): void {
+  replyJson(ctx, { standalone: true })
+}
+
+/** Repositories whose name contains the term, among those that the caller may pull; without a login the public ones. */
+export async function getSearch(ctx: Context, services: Services): Promise<void> {
+  const query = queryOf(ctx)
+  const { identity } = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const text = (query.get('q') ?? '').slice(0, 255)
+  const limit = parsePageSize(query.get('n') ?? undefined, searchLimit)
+  const found = await searchFor(services.registry, listableBy(services.policy, identity), { text, limit })
+  const results = found.map(({ name, description }) => ({ name, description, star_count: 0, is_official: false, is_automated: false }))
+  replyJson(ctx, { num_results: results.length, query: text, results })
+}
+
+export function getRoot(ctx: Context): void {
+  const host = ctx.state.origin.replace(/^https?:\/\//, '')
+  replyText(ctx, `This is a Lanyard container registry.\n\n    docker login ${host}\n    docker pull ${host}/<repository>:<tag>\n`)
+}
+
+export function getFavicon(ctx: Context): void {
+  replyEmpty(ctx, 204)
+}
+
+function isBearer(ctx: Context, token: string | undefined): boolean {
+  if (token === undefined) return false
+  const sent = /^bearer\s+(.+)$/i.exec(ctx.req.headers.authorization ?? '')?.[1] ?? ''
+  return timingSafeEqual(sha256(sent), sha256(token))
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

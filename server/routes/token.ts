@@ -1,0 +1,41 @@
+/**
+ * The token endpoint: credentials and wanted scopes in, a short-lived token with what of it is allowed out.
+ * Spec: protocol of the Distribution project's token authentication; what clients send stands in docs/protocol notes.
+ */
+import { accountNameOf, type Identity } from '../../auth/identity.ts'
+import { grantScopes } from '../../auth/policy.ts'
+import { formatScopes, parseScopes } from '../../auth/scope.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { RepositoryName } from '../../oci/repository-name.ts'
+import { findRepository } from '../../registry/registry.ts'
+import type { Context } from '../http/exchange.ts'
+import { queryOf } from '../http/query.ts'
+import { replyJson } from '../http/reply.ts'
+import { readBody } from '../http/request-body.ts'
+import type { Services } from '../services.ts'
+
+const formBytes = 64 * 1024
+
+/** GET: Basic credentials or none; docker, podman and most others. */
+export async function getToken(ctx: Context, services: Services): Promise<void> {
+  const header = ctx.req.headers.authorization
+  const caller = await services.authenticator.authenticate(header)
+  await replyToken(ctx, services, { identity: caller.identity, scopes: queryOf(ctx).getAll('scope') })
+}
+
+/** POST: the OAuth2 password form; containerd's first choice. Refresh tokens are never given, so never taken. */
+export async function postToken(ctx: Context, services: Services): Promise<void> {
+  const form = new URLSearchParams((await readBody(ctx, formBytes, 'requestTooLarge')).toString('utf8'))
+  if (form.get('grant_type') !== 'password') throw new RegistryError('requestInvalid', { message: 'grant_type must be password' })
+  const caller = await services.authenticator.authenticatePassword(form.get('username') ?? '', form.get('password') ?? '')
+  await replyToken(ctx, services, { identity: caller.identity, scopes: form.getAll('scope') })
+}
+
+async function replyToken(ctx: Context, services: Services, wish: { identity: Identity; scopes: readonly string[] }): Promise<void> {
+  ctx.state.account = accountNameOf(wish.identity)
+  const visibilityOf = async (name: RepositoryName) => (await findRepository(services.registry, name))?.visibility
+  const access = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
+  const { token, expiresInSeconds } = await services.tokens.issue(wish.identity, access)
+  // No issued_at: clients would add it to expires_in and compare with their own clock, which may be wrong.
+  replyJson(ctx, { token, access_token: token, expires_in: expiresInSeconds, scope: formatScopes(access) }, { 'Cache-Control': 'no-store' })
+}

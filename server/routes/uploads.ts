@@ -1,0 +1,131 @@
+/**
+ * Pushing blobs: start, append, finish, status, cancel, mount.
+ * Spec: distribution-spec v1.1.1, "Pushing blobs" (end-4a, 4b, 5, 6, 11, 13) and main, "Cancelling" (end-14), "digest-algorithm" (end-4c).
+ */
+import { accountIdOf } from '../../auth/identity.ts'
+import { authorize } from '../../auth/authorize.ts'
+import { isAllowed, listableBy } from '../../auth/policy.ts'
+import {
+  isEmptyContent,
+  isSupported,
+  parseAlgorithm,
+  parseDigest,
+  requireSupported,
+  type Digest,
+  type SupportedDigest,
+} from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { blobLocation } from '../../oci/locations.ts'
+import { parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
+import {
+  appendToUpload,
+  cancelUpload,
+  finishUpload,
+  mountBlob,
+  pushWholeBlob,
+  startUpload,
+  statUpload,
+  type Mount,
+} from '../../registry/push-blob.ts'
+import { findRepository } from '../../registry/registry.ts'
+import { sessionHeaders } from '../../registry/upload-session.ts'
+import type { SessionKey } from '../../storage/metadata/uploads.ts'
+import type { Exchange, Handler, TargetOf } from '../http/exchange.ts'
+import { queryOf } from '../http/query.ts'
+import { replyEmpty } from '../http/reply.ts'
+import { announcedBytes, chunkOf } from '../http/request-body.ts'
+
+type Start = Exchange<TargetOf<'uploads'>>
+
+/** Mount, whole blob, or session, in this order; a mount that cannot be done becomes a session and tells nothing. */
+export const postUpload: Handler<'uploads'> = async (exchange) => {
+  const { ctx, services, target, caller } = exchange
+  const query = queryOf(ctx)
+  const mounted = await tryMount(exchange, query)
+  if (mounted) return replyCreated(exchange, mounted)
+  const digestText = query.get('digest')
+  const digest = digestText === null ? undefined : requireSupported(parseDigest(digestText))
+  const start = { repository: target.name, accountId: accountIdOf(caller.identity) }
+  if (digest && (announcedBytes(ctx) !== 0 || isEmptyContent(digest))) {
+    await pushWholeBlob(services.registry, start, { ...chunkOf(ctx), range: undefined, digest })
+    return replyCreated(exchange, digest)
+  }
+  const hint = query.get('digest-algorithm')
+  const key = await startUpload(services.registry, { ...start, algorithm: hint === null ? 'sha256' : parseAlgorithm(hint) })
+  replyEmpty(ctx, 202, sessionHeaders(key, 0))
+}
+
+export const patchUpload: Handler<'upload'> = async (exchange) => {
+  const key = keyOf(exchange)
+  const bytesStored = await appendToUpload(exchange.services.registry, key, chunkOf(exchange.ctx))
+  replyEmpty(exchange.ctx, 202, sessionHeaders(key, bytesStored))
+}
+
+export const putUpload: Handler<'upload'> = async (exchange) => {
+  const { ctx, services } = exchange
+  const digestText = queryOf(ctx).get('digest')
+  if (digestText === null)
+    throw new RegistryError('digestInvalid', { message: 'the closing request needs ?digest=, the digest of the whole blob' })
+  const digest = requireSupported(parseDigest(digestText))
+  await finishUpload(services.registry, keyOf(exchange), { ...chunkOf(ctx), digest })
+  replyCreated(exchange, digest)
+}
+
+export const getUpload: Handler<'upload'> = async (exchange) => {
+  const key = keyOf(exchange)
+  const bytesStored = await statUpload(exchange.services.registry, key)
+  replyEmpty(exchange.ctx, 204, sessionHeaders(key, bytesStored))
+}
+
+export const deleteUpload: Handler<'upload'> = async (exchange) => {
+  await cancelUpload(exchange.services.registry, keyOf(exchange))
+  replyEmpty(exchange.ctx, 204)
+}
+
+/** Another account's session is one that does not exist. */
+function keyOf({ target, caller }: Exchange<TargetOf<'upload'>>): SessionKey {
+  return { id: target.session, repository: target.name, accountId: accountIdOf(caller.identity) }
+}
+
+function replyCreated({ ctx, target }: Exchange<TargetOf<'upload' | 'uploads'>>, digest: SupportedDigest): void {
+  replyEmpty(ctx, 201, { Location: blobLocation(target.name, digest), 'Docker-Content-Digest': digest })
+}
+
+/** @returns the digest when it was mounted, undefined when an upload has to do it. */
+async function tryMount(exchange: Start, query: URLSearchParams): Promise<SupportedDigest | undefined> {
+  const text = query.get('mount')
+  if (text === null) return undefined
+  const digest: Digest = parseDigest(text)
+  if (!isSupported(digest)) return undefined
+  const source = await mountSource(exchange, query.get('from'))
+  if (!source) return undefined
+  const isMounted = await mountBlob(exchange.services.registry, { target: exchange.target.name, digest, source })
+  return isMounted ? digest : undefined
+}
+
+/** Where the caller may take the blob from; undefined: nowhere, which must look like a blob that is not there. */
+async function mountSource(
+  { services, caller, target, repository, ctx }: Start,
+  from: string | null,
+): Promise<Mount['source'] | undefined> {
+  // Without a source: anything this account may pull. A docker token's scope is what its client asked for, not a boundary.
+  if (from === null) return listableBy(services.policy, caller.identity)
+  const name = findName(from)
+  if (!name) return undefined
+  if (name === target.name) return repository
+  const source = await findRepository(services.registry, name)
+  const request = { kind: 'repository', action: 'pull', name, visibility: source?.visibility } as const
+  if (!isAllowed(services.policy, caller.identity, request)) return undefined
+  // Allowed, but the token does not cover it: the challenge names both scopes, and clients come back with a wider one.
+  ctx.state.scope = `repository:${target.name}:pull,push repository:${name}:pull`
+  authorize(services.policy, caller, request)
+  return source
+}
+
+function findName(text: string): RepositoryName | undefined {
+  try {
+    return parseRepositoryName(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The composition root of one process: opens the stores and joins the floors. Tests build the same thing on a folder of
+ * their own; nothing below takes part in it.
+ */
+import { randomUUID } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { Authenticator } from '../auth/authenticate.ts'
+import { Passwords } from '../auth/passwords.ts'
+import type { PolicySettings } from '../auth/policy.ts'
+import { KeyRing } from '../auth/signing-keys.ts'
+import { Tokens } from '../auth/tokens.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { accountDirectory } from '../registry/accounts.ts'
+import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
+import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
+import { dataLayout } from '../storage/layout.ts'
+import { Database } from '../storage/metadata/database.ts'
+import { totalBlobs } from '../storage/metadata/blobs.ts'
+import type { Settings } from './config/settings.ts'
+import { OriginReader } from './http/origin.ts'
+import type { Logger } from './log.ts'
+import type { Metrics } from './metrics.ts'
+
+const serviceName = 'lanyard'
+
+/** What differs between a worker, the primary and a test. */
+export interface Surroundings {
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly clock: () => number
+  /** Prometheus text over all processes. */
+  readonly collectMetrics: () => Promise<string>
+}
+
+export interface Services extends Surroundings {
+  readonly settings: Settings
+  readonly policy: PolicySettings
+  readonly registry: Registry
+  readonly authenticator: Authenticator
+  readonly passwords: Passwords
+  readonly tokens: Tokens
+  /** The name under which challenges and tokens know this registry. */
+  readonly serviceName: string
+  readonly origins: OriginReader
+  readonly nextRequestId: () => string
+  /** @throws {RegistryError} shuttingDown, storageFailed, storageFull */
+  readonly checkReady: () => Promise<void>
+  /** Brings the gauges that come from the rows up to date. */
+  readonly measureStore: () => Promise<void>
+  /** From now on not ready, so that a load balancer looks elsewhere. */
+  readonly startDraining: () => void
+  readonly close: () => Promise<void>
+}
+
+/** Opens a data folder that prepareDataFolder has made ready. */
+export async function createServices(settings: Settings, surroundings: Surroundings): Promise<Services> {
+  const { clock } = surroundings
+  const layout = dataLayout(settings.data)
+  const database = Database.open(layout.database)
+  const registry = createRegistry({
+    blobs: new DiskBlobStore(layout),
+    database,
+    rules: rulesOf(settings),
+    clock,
+    newId: randomUUID,
+    processId: randomUUID(),
+  })
+  const accounts = accountDirectory(database)
+  const passwords = new Passwords({
+    cost: settings.auth.bcryptCost,
+    concurrency: Math.max(1, availableParallelism() - 1),
+    queueLimit: settings.auth.loginQueue,
+    cacheTtlMs: 5 * 60_000,
+    clock,
+  })
+  const keys = await KeyRing.open(layout.keys, clock)
+  const tokens = new Tokens({ keys, issuer: serviceName, service: serviceName, ttlSeconds: settings.auth.tokenSeconds, clock, accounts })
+  let isDraining = false
+  return {
+    ...surroundings,
+    settings,
+    policy: { isOpen: settings.access === 'open' },
+    registry,
+    authenticator: new Authenticator({ accounts, passwords, tokens }),
+    passwords,
+    tokens,
+    serviceName,
+    origins: new OriginReader(settings),
+    nextRequestId: requestIds(),
+    checkReady: async () => {
+      if (isDraining) throw new RegistryError('shuttingDown')
+      await registry.blobs.probe()
+      await totalBlobs(database.read)
+    },
+    measureStore: async () => surroundings.metrics.setStored(await totalBlobs(database.read)),
+    startDraining: () => void (isDraining = true),
+    close: () => database.close(),
+  }
+}
+
+function rulesOf(settings: Settings): RegistryRules {
+  return {
+    defaultVisibility: settings.repositories.visibility,
+    isDeleteEnabled: settings.delete.enabled,
+    maxReferences: settings.manifests.maxReferences,
+    missingContent: settings.manifests.missing,
+    allowUnknownTypes: settings.manifests.allowUnknownTypes,
+    maxUploadsPerAccount: settings.uploads.maxPerAccount,
+    uploadTtlMs: settings.uploads.expireHours * 3_600_000,
+  }
+}
+
+/** Unique over all processes and restarts, without the cost of a random number per request. */
+function requestIds(): () => string {
+  const prefix = randomUUID().slice(0, 8)
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
+}
