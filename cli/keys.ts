@@ -1,0 +1,41 @@
+/**
+ * `lanyard keys`: the keys that sign tokens. A running server notices a change within a second.
+ */
+import { Command } from 'commander'
+import { mkdir } from 'node:fs/promises'
+import { createSigningKey, listSigningKeys, revokeSigningKey } from '../auth/signing-keys.ts'
+import { dataLayout } from '../storage/layout.ts'
+import { addSettingFlags, loadSettingsFor } from './config.ts'
+import { CommandError, formatTable, print } from './terminal.ts'
+
+export function addKeyCommands(program: Command): void {
+  const keys = program.command('keys').description('keys that sign tokens')
+  addSettingFlags(keys.command('list').description('the newest signs; older ones still verify what they signed')).action(list)
+  addSettingFlags(keys.command('rotate').description('make a new key; tokens of the old one stay valid until they expire')).action(rotate)
+  addSettingFlags(keys.command('revoke <kid>').description('remove a key that leaked; its tokens end at once')).action(revoke)
+}
+
+async function folderOf(command: Command): Promise<string> {
+  const { keys } = dataLayout(loadSettingsFor(command).data)
+  await mkdir(keys, { recursive: true, mode: 0o700 })
+  return keys
+}
+
+async function list(_options: object, command: Command): Promise<void> {
+  const keys = await listSigningKeys(await folderOf(command))
+  print(formatTable([['KID', 'CREATED'], ...keys.map((key) => [key.kid, new Date(key.createdMs).toISOString()])]))
+}
+
+async function rotate(_options: object, command: Command): Promise<void> {
+  const key = await createSigningKey(await folderOf(command), Date.now)
+  print(`new tokens are signed with ${key.kid}\n`)
+}
+
+async function revoke(kid: string, _options: object, command: Command): Promise<void> {
+  const folder = await folderOf(command)
+  const keys = await listSigningKeys(folder)
+  if (!keys.some((key) => key.kid === kid)) throw new CommandError(`there is no key ${kid}: see "lanyard keys list"`)
+  if (keys.length === 1) await createSigningKey(folder, Date.now)
+  await revokeSigningKey(folder, kid)
+  print(`${kid} is gone: what it signed is refused from now on\n`)
+}

@@ -1,0 +1,102 @@
+/**
+ * `lanyard user`: accounts, on a running server and on a stopped one. Every change acts on the account's next request.
+ */
+import { Command } from 'commander'
+import { parseAccountName } from '../auth/identity.ts'
+import { parseNewPassword, Passwords } from '../auth/passwords.ts'
+import { addAccount, allAccounts, removeAccount, updateAccount } from '../registry/accounts.ts'
+import type { Settings } from '../server/config/settings.ts'
+import { addSettingFlags } from './config.ts'
+import { withDatabase } from './open-database.ts'
+import { CommandError, formatTable, print, readPassword } from './terminal.ts'
+
+export function addUserCommands(program: Command): void {
+  const user = program.command('user').description('accounts of people')
+  addSettingFlags(
+    user
+      .command('add <name>')
+      .description('create an account; it owns the repositories below its own name')
+      .option('--admin', 'an administrator: may do everything', false)
+      .option('--password-stdin', 'read the password from standard input', false),
+  ).action(add)
+  addSettingFlags(user.command('list').description('all accounts').option('--json', 'one JSON array', false)).action(list)
+  addSettingFlags(
+    user
+      .command('passwd <name>')
+      .description('set a new password; what was issued for the old one ends')
+      .option('--password-stdin', 'read the password from standard input', false),
+  ).action(passwd)
+  addSettingFlags(user.command('disable <name>').description('refuse everything to an account, from its next request on')).action(disable)
+  addSettingFlags(user.command('enable <name>').description('undo disable')).action(enable)
+  addSettingFlags(user.command('role <name> <role>').description('"admin" or "user"')).action(role)
+  addSettingFlags(user.command('remove <name>').description('delete an account; its repositories stay')).action(remove)
+}
+
+async function add(nameText: string, options: { admin: boolean; passwordStdin: boolean }, command: Command): Promise<void> {
+  const name = parseAccountName(nameText)
+  const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin }), name)
+  await withDatabase(command, async ({ settings, database }) => {
+    const passwordHash = await hash(settings, password)
+    await addAccount(database, { name, passwordHash, isAdmin: options.admin, nowMs: Date.now() })
+    print(`${options.admin ? 'administrator' : 'account'} "${name}" was created\n`)
+  })
+}
+
+async function list(options: { json: boolean }, command: Command): Promise<void> {
+  await withDatabase(command, async ({ database }) => {
+    const accounts = await Array.fromAsync(allAccounts(database), (row) => ({
+      name: row.name,
+      role: row.is_admin === 1 ? 'admin' : 'user',
+      status: row.is_disabled === 1 ? 'disabled' : 'enabled',
+      created: new Date(row.created_at_ms).toISOString(),
+    }))
+    if (options.json) return print(`${JSON.stringify(accounts)}\n`)
+    print(
+      formatTable([
+        ['NAME', 'ROLE', 'STATUS', 'CREATED'],
+        ...accounts.map(({ name, role, status, created }) => [name, role, status, created]),
+      ]),
+    )
+  })
+}
+
+async function passwd(name: string, options: { passwordStdin: boolean }, command: Command): Promise<void> {
+  const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin }), name)
+  await withDatabase(command, async ({ settings, database }) => {
+    await updateAccount(database, name, { passwordHash: await hash(settings, password) })
+    print(`the password of "${name}" was changed\n`)
+  })
+}
+
+async function disable(name: string, _options: object, command: Command): Promise<void> {
+  await withDatabase(command, async ({ database }) => {
+    await updateAccount(database, name, { isDisabled: true })
+    print(`"${name}" is disabled\n`)
+  })
+}
+
+async function enable(name: string, _options: object, command: Command): Promise<void> {
+  await withDatabase(command, async ({ database }) => {
+    await updateAccount(database, name, { isDisabled: false })
+    print(`"${name}" is enabled\n`)
+  })
+}
+
+async function role(...[name, roleText, , command]: [string, string, object, Command]): Promise<void> {
+  if (roleText !== 'admin' && roleText !== 'user') throw new CommandError(`a role is "admin" or "user", not "${roleText}"`)
+  await withDatabase(command, async ({ database }) => {
+    await updateAccount(database, name, { isAdmin: roleText === 'admin' })
+    print(`"${name}" is ${roleText === 'admin' ? 'an administrator' : 'a user'} now\n`)
+  })
+}
+
+async function remove(name: string, _options: object, command: Command): Promise<void> {
+  await withDatabase(command, async ({ database }) => {
+    await removeAccount(database, name)
+    print(`"${name}" was removed; the repositories under ${name}/ stay, and whoever gets an account of that name owns them\n`)
+  })
+}
+
+function hash(settings: Settings, password: string): Promise<string> {
+  return new Passwords({ cost: settings.auth.bcryptCost, concurrency: 1, queueLimit: 1, cacheTtlMs: 0, clock: Date.now }).hash(password)
+}
