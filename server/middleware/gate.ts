@@ -4,11 +4,13 @@
  */
 import { accountNameOf, type Caller } from '../../auth/identity.ts'
 import { authorize } from '../../auth/authorize.ts'
+import { catalogAccess, formatScope } from '../../auth/scope.ts'
 import { endpoints, parseTarget, type RequestTarget } from '../../oci/endpoints.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { findRepository } from '../../registry/registry.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Context, Exchange } from '../http/exchange.ts'
+import { mountSourceName, queryOf } from '../http/query.ts'
 import type { Services } from '../services.ts'
 
 export type V2Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -22,7 +24,7 @@ export async function passGate(ctx: Context, services: Services): Promise<Exchan
   const target = targetOf(ctx)
   ctx.state.endpoint = target.endpoint
   const action = actionOf(ctx, target)
-  ctx.state.scope = scopeOf(target, action)
+  ctx.state.scope = scopeOf(ctx, target, action)
   // Without logins credentials mean nothing, so none are asked for and none are refused.
   const caller = services.policy.isOpen ? openCaller : await services.authenticator.authenticate(ctx.req.headers.authorization)
   ctx.state.account = accountNameOf(caller.identity)
@@ -46,11 +48,16 @@ function actionOf(ctx: Context, target: RequestTarget): Action {
   return row.action
 }
 
-/** What a token must cover, in the words of the challenge. A push needs pull too: clients look before they send. */
-function scopeOf(target: RequestTarget, action: Action): string | undefined {
-  if (action === 'catalog') return 'registry:catalog:*'
+/**
+ * What a token must cover, in the words of the challenge. A push needs pull too: clients look before they send. A mount needs
+ * pull on its source as well, and says so at the first challenge, so that one token does for both.
+ */
+function scopeOf(ctx: Context, target: RequestTarget, action: Action): string | undefined {
+  if (action === 'catalog') return formatScope(catalogAccess)
   if (!('name' in target)) return undefined
-  return `repository:${target.name}:${action === 'push' ? 'pull,push' : action}`
+  const scope = `repository:${target.name}:${action === 'push' ? 'pull,push' : action}`
+  const source = target.endpoint === 'uploads' ? mountSourceName(queryOf(ctx)) : undefined
+  return source === undefined || source === target.name ? scope : `${scope} repository:${source}:pull`
 }
 
 function admit(

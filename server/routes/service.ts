@@ -3,6 +3,7 @@
  */
 import { authorize } from '../../auth/authorize.ts'
 import { listableBy } from '../../auth/policy.ts'
+import { RegistryError } from '../../oci/errors.ts'
 import { parsePageSize } from '../../oci/paging.ts'
 import { searchFor } from '../../registry/list.ts'
 import type { Context } from '../http/exchange.ts'
@@ -39,8 +40,16 @@ export function getSearchPing(ctx: Context): void {
   replyJson(ctx, { standalone: true })
 }
 
-/** Repositories whose name contains the term, among those that the caller may pull; without a login the public ones. */
+/**
+ * Repositories whose name contains the term, among those that the caller may pull; without a login the public ones.
+ *
+ * podman asks here without its credentials and takes a 200 for all there is. It is known by the version header that it sends with
+ * requests, and told that there is no search: then it walks the catalog, for which it signs in.
+ */
 export async function getSearch(ctx: Context, services: Services): Promise<void> {
+  if (ctx.req.headers['docker-distribution-api-version'] !== undefined && ctx.req.headers.authorization === undefined) {
+    throw new RegistryError('endpointUnknown', { message: 'search without a login is not answered here: use the catalog' })
+  }
   const query = queryOf(ctx)
   const { identity } = await services.authenticator.authenticate(ctx.req.headers.authorization)
   const text = (query.get('q') ?? '').slice(0, 255)

@@ -16,7 +16,6 @@ import {
 } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { blobLocation } from '../../oci/locations.ts'
-import { parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
 import {
   appendToUpload,
   cancelUpload,
@@ -31,7 +30,7 @@ import { findRepository } from '../../registry/registry.ts'
 import { sessionHeaders } from '../../registry/upload-session.ts'
 import type { SessionKey } from '../../storage/metadata/uploads.ts'
 import type { Exchange, Handler, TargetOf } from '../http/exchange.ts'
-import { queryOf } from '../http/query.ts'
+import { mountSourceName, queryOf } from '../http/query.ts'
 import { replyEmpty } from '../http/reply.ts'
 import { announcedBytes, chunkOf } from '../http/request-body.ts'
 
@@ -97,35 +96,23 @@ async function tryMount(exchange: Start, query: URLSearchParams): Promise<Suppor
   if (text === null) return undefined
   const digest: Digest = parseDigest(text)
   if (!isSupported(digest)) return undefined
-  const source = await mountSource(exchange, query.get('from'))
+  const source = await mountSource(exchange, query)
   if (!source) return undefined
   const isMounted = await mountBlob(exchange.services.registry, { target: exchange.target.name, digest, source })
   return isMounted ? digest : undefined
 }
 
 /** Where the caller may take the blob from; undefined: nowhere, which must look like a blob that is not there. */
-async function mountSource(
-  { services, caller, target, repository, ctx }: Start,
-  from: string | null,
-): Promise<Mount['source'] | undefined> {
+async function mountSource({ services, caller, target, repository }: Start, query: URLSearchParams): Promise<Mount['source'] | undefined> {
   // Without a source: anything this account may pull. A docker token's scope is what its client asked for, not a boundary.
-  if (from === null) return listableBy(services.policy, caller.identity)
-  const name = findName(from)
-  if (!name) return undefined
+  if (!query.has('from')) return listableBy(services.policy, caller.identity)
+  const name = mountSourceName(query)
+  if (name === undefined) return undefined
   if (name === target.name) return repository
   const source = await findRepository(services.registry, name)
   const request = { kind: 'repository', action: 'pull', name, visibility: source?.visibility } as const
   if (!isAllowed(services.policy, caller.identity, request)) return undefined
-  // Allowed, but the token does not cover it: the challenge names both scopes, and clients come back with a wider one.
-  ctx.state.scope = `repository:${target.name}:pull,push repository:${name}:pull`
+  // Allowed, but perhaps not covered by the token: then the challenge names both scopes and clients come back with a wider one.
   authorize(services.policy, caller, request)
   return source
-}
-
-function findName(text: string): RepositoryName | undefined {
-  try {
-    return parseRepositoryName(text)
-  } catch {
-    return undefined
-  }
 }
