@@ -109,10 +109,10 @@ export async function mountBlob(registry: Registry, mount: Mount): Promise<boole
 
 async function isMountable(registry: Registry, { source, digest }: Mount): Promise<boolean> {
   if ('kind' in source) return isLinkedSomewhere(registry.database.read, digest, source)
-  return (await registry.find.linkedBlob.run([source.id, digest])) !== undefined
+  return (await registry.reads.linkedBlob.find(source.id, digest)) !== undefined
 }
 
 async function hasBlob(registry: Registry, name: RepositoryName, digest: SupportedDigest): Promise<boolean> {
   const repository = await findRepository(registry, name)
-  return repository !== undefined && (await registry.find.linkedBlob.run([repository.id, digest])) !== undefined
+  return repository !== undefined && (await registry.reads.linkedBlob.find(repository.id, digest)) !== undefined
 }

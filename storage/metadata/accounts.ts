@@ -2,7 +2,7 @@
  * Rows of accounts. Every change that must end what was issued before raises the credential version in the same statement.
  */
 import { sql } from 'kysely'
-import { HotQuery } from './database.ts'
+import type { Database, PreparedRead } from './database.ts'
 import type { Reader, Writer } from './schema.ts'
 
 export interface AccountRow {
@@ -18,13 +18,13 @@ export interface AccountRow {
 const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms'] as const
 
 /** The look-up of an account by id, on the path of every request with a token. */
-export function accountById(db: Reader): HotQuery<AccountRow, [id: number]> {
-  return new HotQuery(db, db.selectFrom('account').select(columns).where('id', '=', 0))
+export function accountById(database: Database): PreparedRead<AccountRow, [id: number]> {
+  return database.prepare(database.read.selectFrom('account').select(columns).where('id', '=', 0))
 }
 
 /** The look-up of an account by name, on the path of every request with Basic credentials. */
-export function accountByName(db: Reader): HotQuery<AccountRow, [name: string]> {
-  return new HotQuery(db, db.selectFrom('account').select(columns).where('name', '=', ''))
+export function accountByName(database: Database): PreparedRead<AccountRow, [name: string]> {
+  return database.prepare(database.read.selectFrom('account').select(columns).where('name', '=', ''))
 }
 
 export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {

@@ -4,7 +4,7 @@
  */
 import type { SupportedDigest } from '../../oci/digest.ts'
 import type { Digest } from '../../oci/digest.ts'
-import { HotQuery } from './database.ts'
+import type { Database, PreparedRead } from './database.ts'
 import type { RepositoryFilter } from './repositories.ts'
 import type { Reader, Writer } from './schema.ts'
 
@@ -14,14 +14,14 @@ export interface LinkedBlobRow {
 }
 
 /** The look-up of a blob through a repository's link. */
-export function linkedBlob(db: Reader): HotQuery<LinkedBlobRow, [repositoryId: number, digest: Digest]> {
-  const query = db
+export function linkedBlob(database: Database): PreparedRead<LinkedBlobRow, [repositoryId: number, digest: Digest]> {
+  const query = database.read
     .selectFrom('blob_link')
     .innerJoin('blob', 'blob.digest', 'blob_link.digest')
     .select(['blob.size_bytes', 'blob.leased_at_ms'])
     .where('blob_link.repository_id', '=', 0)
     .where('blob_link.digest', '=', '')
-  return new HotQuery(db, query)
+  return database.prepare(query)
 }
 
 /** Sizes in bytes of those of `digests` that are linked to the repository. */

@@ -3,7 +3,7 @@
  */
 import type { Digest } from '../../oci/digest.ts'
 import { inParts } from './blobs.ts'
-import { HotQuery } from './database.ts'
+import type { Database, PreparedRead } from './database.ts'
 import type { ManifestTable, Reader, ReferenceTable, Writer } from './schema.ts'
 
 export interface ManifestRow {
@@ -15,14 +15,14 @@ export interface ManifestRow {
 const served = ['manifest.digest', 'manifest.media_type', 'manifest.content'] as const
 
 /** The look-up of a manifest by digest. */
-export function manifestByDigest(db: Reader): HotQuery<ManifestRow, [repositoryId: number, digest: Digest]> {
-  const query = db.selectFrom('manifest').select(served).where('repository_id', '=', 0).where('digest', '=', '')
-  return new HotQuery(db, query.$castTo<ManifestRow>())
+export function manifestByDigest(database: Database): PreparedRead<ManifestRow, [repositoryId: number, digest: Digest]> {
+  const query = database.read.selectFrom('manifest').select(served).where('repository_id', '=', 0).where('digest', '=', '')
+  return database.prepare(query.$castTo<ManifestRow>())
 }
 
 /** The look-up of a manifest through its current tag: one query, so that it is either the old manifest or the new one. */
-export function manifestByTag(db: Reader): HotQuery<ManifestRow, [repositoryId: number, tag: string]> {
-  const query = db
+export function manifestByTag(database: Database): PreparedRead<ManifestRow, [repositoryId: number, tag: string]> {
+  const query = database.read
     .selectFrom('tag')
     .innerJoin('manifest', (join) =>
       join.onRef('manifest.repository_id', '=', 'tag.repository_id').onRef('manifest.digest', '=', 'tag.digest'),
@@ -31,7 +31,7 @@ export function manifestByTag(db: Reader): HotQuery<ManifestRow, [repositoryId: 
     .where('tag.repository_id', '=', 0)
     .where('tag.name', '=', '')
     .where('tag.until_ms', 'is', null)
-  return new HotQuery(db, query.$castTo<ManifestRow>())
+  return database.prepare(query.$castTo<ManifestRow>())
 }
 
 /** Sizes in bytes of those of `digests` that are manifests of the repository. */

@@ -5,7 +5,7 @@
 import { sql } from 'kysely'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { namespaceOf } from '../../oci/repository-name.ts'
-import { HotQuery } from './database.ts'
+import type { Database, PreparedRead } from './database.ts'
 import type { Reader, RepositoryTable, Writer } from './schema.ts'
 
 export type Visibility = RepositoryTable['visibility']
@@ -26,9 +26,9 @@ export type RepositoryFilter =
 const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms'] as const
 
 /** The look-up of a repository by name, on the path of every request. */
-export function repositoryByName(db: Reader): HotQuery<RepositoryRow, [name: RepositoryName]> {
-  const query = db.selectFrom('repository').select(columns).where('name', '=', '')
-  return new HotQuery(db, query.$castTo<RepositoryRow>())
+export function repositoryByName(database: Database): PreparedRead<RepositoryRow, [name: RepositoryName]> {
+  const query = database.read.selectFrom('repository').select(columns).where('name', '=', '')
+  return database.prepare(query.$castTo<RepositoryRow>())
 }
 
 /** The id of a repository, created with its namespace's default visibility when it is new. */
