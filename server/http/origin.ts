@@ -18,9 +18,13 @@ export interface OriginRules {
 export class OriginReader {
   readonly #externalUrl: string | undefined
   readonly #proxies = new BlockList()
+  readonly #hasProxies: boolean
+  /** The last Host header that was found right: nearly every request brings the same. */
+  #knownHost = ''
 
   constructor(rules: OriginRules) {
     this.#externalUrl = rules.externalUrl?.replace(/\/+$/, '')
+    this.#hasProxies = rules.trustedProxies.length > 0
     for (const proxy of rules.trustedProxies) addTo(this.#proxies, proxy)
   }
 
@@ -30,7 +34,9 @@ export class OriginReader {
     const isProxied = this.#isTrusted(req.socket.remoteAddress)
     const scheme = (isProxied && forwarded(req, 'x-forwarded-proto')) || (req.socket instanceof TLSSocket ? 'https' : 'http')
     const host = (isProxied && forwarded(req, 'x-forwarded-host')) || req.headers.host || ''
-    if (!hostPattern.test(host) || !/^https?$/.test(scheme)) return undefined
+    if (scheme !== 'http' && scheme !== 'https') return undefined
+    if (host !== this.#knownHost && !hostPattern.test(host)) return undefined
+    this.#knownHost = host
     return `${scheme}://${host}`
   }
 
@@ -44,7 +50,7 @@ export class OriginReader {
   }
 
   #isTrusted(address: string | undefined): boolean {
-    if (address === undefined) return false
+    if (!this.#hasProxies || address === undefined) return false
     const plain = address.replace(/^::ffff:/, '')
     return isIP(plain) !== 0 && this.#proxies.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6')
   }
