@@ -8,7 +8,7 @@ import { RegistryError, isRegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { isLinkedSomewhere, linkBlob } from '../storage/metadata/blobs.ts'
 import { ensureRepository, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
-import { countSessions, createSession, deleteSession, findSession, type SessionKey } from '../storage/metadata/uploads.ts'
+import { hasSessions, createSession, deleteSession, findSession, type SessionKey } from '../storage/metadata/uploads.ts'
 import { findRepository, type Registry } from './registry.ts'
 import { writingToSession, type Chunk } from './upload-session.ts'
 
@@ -26,8 +26,7 @@ export interface UploadStart {
  */
 export async function startUpload(registry: Registry, start: UploadStart): Promise<SessionKey> {
   const { database, rules, clock } = registry
-  const open = await countSessions(database.read, start.accountId, rules.maxUploadsPerAccount)
-  if (open >= rules.maxUploadsPerAccount) {
+  if (await hasSessions(database.read, start.accountId, rules.maxUploadsPerAccount)) {
     throw new RegistryError('tooManyUploads', { detail: { limit: rules.maxUploadsPerAccount }, headers: { 'Retry-After': '60' } })
   }
   const key: SessionKey = { id: registry.newId(), repository: start.repository, accountId: start.accountId }
@@ -109,10 +108,10 @@ export async function mountBlob(registry: Registry, mount: Mount): Promise<boole
 
 async function isMountable(registry: Registry, { source, digest }: Mount): Promise<boolean> {
   if ('kind' in source) return isLinkedSomewhere(registry.database.read, digest, source)
-  return (await registry.reads.linkedBlob.find(source.id, digest)) !== undefined
+  return (await registry.reads.linkedBlob({ repositoryId: source.id, digest })) !== undefined
 }
 
 async function hasBlob(registry: Registry, name: RepositoryName, digest: SupportedDigest): Promise<boolean> {
   const repository = await findRepository(registry, name)
-  return repository !== undefined && (await registry.reads.linkedBlob.find(repository.id, digest)) !== undefined
+  return repository !== undefined && (await registry.reads.linkedBlob({ repositoryId: repository.id, digest })) !== undefined
 }

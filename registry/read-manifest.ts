@@ -19,8 +19,8 @@ export async function resolveManifest(
   const { reads } = registry
   const manifest =
     reference.kind === 'tag'
-      ? await reads.manifestByTag.find(repository.id, reference.tag)
-      : await reads.manifestByDigest.find(repository.id, reference.digest)
+      ? await reads.manifestByTag({ repositoryId: repository.id, tag: reference.tag })
+      : await reads.manifestByDigest({ repositoryId: repository.id, digest: reference.digest })
   if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   return manifest
 }

@@ -70,13 +70,13 @@ export function createRegistry(parts: RegistryParts): Registry {
 /** The look-ups on the path of every request, built once. */
 function prepareReads(database: Database) {
   return {
-    repository: repositoryByName(database),
-    linkedBlob: linkedBlob(database),
-    manifestByDigest: manifestByDigest(database),
-    manifestByTag: manifestByTag(database),
+    repository: database.prepare(repositoryByName),
+    linkedBlob: database.prepare(linkedBlob),
+    manifestByDigest: database.prepare(manifestByDigest),
+    manifestByTag: database.prepare(manifestByTag),
   }
 }
 
 export async function findRepository(registry: Registry, name: RepositoryName): Promise<RepositoryRow | undefined> {
-  return registry.reads.repository.find(name)
+  return registry.reads.repository({ name })
 }

@@ -62,7 +62,10 @@ export class SessionWriter {
   readonly #heartbeat: NodeJS.Timeout
   #algorithm: DigestAlgorithm
   #bytesStored: number
-  #digestSoFar: SupportedDigest | null
+  /** Of the bytes that were there when this request took the session. */
+  readonly #digestBefore: SupportedDigest | null
+  /** Has seen all bytes stored, once this request has appended any. */
+  #live: LiveHash | undefined
   #isOver = false
 
   private constructor(registry: Registry, claimed: { session: UploadSessionRow; key: SessionKey; writer: string; partial: PartialBlob }) {
@@ -72,8 +75,8 @@ export class SessionWriter {
     this.#partial = claimed.partial
     this.#algorithm = claimed.session.algorithm
     this.#bytesStored = claimed.session.bytes_stored
-    this.#digestSoFar = claimed.session.digest_so_far
-    this.#heartbeat = setInterval(() => void this.#keep(), heartbeatMs).unref()
+    this.#digestBefore = claimed.session.digest_so_far
+    this.#heartbeat = setInterval(() => void this.#keep().catch(untilNextBeat), heartbeatMs).unref()
   }
 
   static async claim(registry: Registry, key: SessionKey): Promise<SessionWriter> {
@@ -117,7 +120,10 @@ export class SessionWriter {
     if (expected !== undefined && interruption === undefined && receivedBytes !== expected) {
       throw new RegistryError('uploadSizeMismatch', { detail: { expectedBytes: expected, receivedBytes } })
     }
-    this.#advance(live, receivedBytes)
+    live.bytes += receivedBytes
+    this.#bytesStored = live.bytes
+    this.#algorithm = algorithm
+    this.#live = live
     if (interruption !== undefined) throw new RegistryError('uploadInterrupted', { cause: interruption })
   }
 
@@ -146,21 +152,26 @@ export class SessionWriter {
       await linkBlob(tx, { repositoryId, digest, nowMs })
       await deleteSession(tx, this.#key.id)
     })
-    this.#isOver = true
+    this.#end()
   }
 
   /** Forgets the session and its bytes. */
   async drop(): Promise<void> {
-    this.#isOver = true
+    this.#end()
     await this.#registry.database.writeRelaxed((tx) => deleteSession(tx, this.#key.id))
     await this.#registry.blobs.removePartial(this.#key.id)
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#registry.liveHashes.take(this.#key.id)
   }
 
   async release(): Promise<void> {
     clearInterval(this.#heartbeat)
     await this.#partial.close()
     if (this.#isOver) return
-    const progress = { id: this.#key.id, writer: this.#writer, bytesStored: this.#bytesStored, digestSoFar: this.#digestSoFar }
+    const progress = { id: this.#key.id, writer: this.#writer, bytesStored: this.#bytesStored, digestSoFar: this.#passOn() }
     await this.#registry.database.writeRelaxed((tx) => releaseSession(tx, { ...progress, nowMs: this.#registry.clock() }))
   }
 
@@ -182,26 +193,27 @@ export class SessionWriter {
 
   /** A hash that has seen exactly the bytes stored: the live one, or one that reads them again, at once. */
   async #liveHash(algorithm: DigestAlgorithm): Promise<LiveHash> {
-    const live = this.#registry.liveHashes.take(this.#key.id, { algorithm, bytes: this.#bytesStored })
-    if (live) return live
+    const live = this.#live ?? this.#registry.liveHashes.take(this.#key.id)
+    if (live?.algorithm === algorithm && live.bytes === this.#bytesStored) return live
     const fresh = newLiveHash(algorithm)
-    await rehash(this.#partial, this.#bytesStored, fresh.hash)
+    if (this.#bytesStored > 0) await rehash(this.#partial, this.#bytesStored, fresh.hash)
     fresh.bytes = this.#bytesStored
     return fresh
   }
 
-  #advance(live: LiveHash, receivedBytes: number): void {
-    live.bytes += receivedBytes
-    this.#bytesStored = live.bytes
-    this.#algorithm = live.algorithm
-    this.#digestSoFar = digestFromHex(live.algorithm, live.hash.copy().digest('hex'))
-    this.#registry.liveHashes.put(this.#key.id, live)
+  /** The digest of all bytes stored; the hash is of no use afterwards. */
+  async #digestAs(algorithm: DigestAlgorithm): Promise<SupportedDigest> {
+    if (!this.#live && this.#digestBefore && algorithmOf(this.#digestBefore) === algorithm) return this.#digestBefore
+    const { hash } = await this.#liveHash(algorithm)
+    return digestFromHex(algorithm, hash.digest('hex'))
   }
 
-  async #digestAs(algorithm: DigestAlgorithm): Promise<SupportedDigest> {
-    if (this.#digestSoFar && algorithmOf(this.#digestSoFar) === algorithm) return this.#digestSoFar
-    const live = await this.#liveHash(algorithm)
-    return digestFromHex(algorithm, live.hash.digest('hex'))
+  /** What the next request goes on with: the live hash if it comes to this process, the digest so far in any. */
+  #passOn(): SupportedDigest | null {
+    if (!this.#live) return this.#digestBefore
+    const { algorithm, hash } = this.#live
+    this.#registry.liveHashes.put(this.#key.id, this.#live)
+    return digestFromHex(algorithm, hash.copy().digest('hex'))
   }
 
   async #keep(): Promise<void> {
@@ -210,6 +222,9 @@ export class SessionWriter {
     await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs: nowMs + claimMs }))
   }
 }
+
+/** A beat that failed is made good by the next; three must fail before the claim ends. */
+function untilNextBeat(): void {}
 
 /** What tells a client where its session stands, on success and on refusal alike. Spec: protocol's end-5, end-13. */
 export function sessionHeaders(key: SessionKey, bytesStored: number): Record<string, string> {
