@@ -31,6 +31,8 @@ const heartbeatMs = 20_000
 /** A part of a blob as a request carries it. */
 export interface Chunk {
   readonly body: AsyncIterable<Uint8Array>
+  /** Told of each piece of the body that is not needed any more, so that its memory can be used again. */
+  readonly release?: (bytes: Uint8Array) => void
   /** Content-Length in bytes; undefined for chunked transfer. */
   readonly announcedBytes: number | undefined
   /** Where the client says the chunk belongs, both ends inclusive; undefined: wherever the session stands. */
@@ -116,6 +118,7 @@ export class SessionWriter {
       partial: this.#partial,
       position: this.#bytesStored,
       hash: live.hash,
+      release: chunk.release ?? keepForGarbageCollection,
     })
     if (expected !== undefined && interruption === undefined && receivedBytes !== expected) {
       throw new RegistryError('uploadSizeMismatch', { detail: { expectedBytes: expected, receivedBytes } })
@@ -222,6 +225,9 @@ export class SessionWriter {
     await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs: nowMs + claimMs }))
   }
 }
+
+/** Memory that somebody else may still use is freed when nobody does. */
+function keepForGarbageCollection(): void {}
 
 /** A beat that failed is made good by the next; three must fail before the claim ends. */
 function untilNextBeat(): void {}

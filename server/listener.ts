@@ -18,7 +18,6 @@ const serverOptions = {
   keepAliveTimeout: 130_000,
   // podman asks for up to 1024 ranges in one header.
   maxHeaderSize: 65_536,
-  highWaterMark: 1024 * 1024,
   noDelay: true,
 }
 

@@ -18,19 +18,28 @@ export function chunkOf(ctx: Context): Chunk {
   const header = ctx.req.headers['content-range']
   return {
     body: bodyOf(ctx),
+    release: freeBytes,
     announcedBytes: announcedBytes(ctx),
     range: header === undefined ? undefined : (parseContentRange(header) ?? 'malformed'),
   }
 }
 
-/** The body as it arrives; reading it is what sends `100 Continue`. */
-export async function* bodyOf(ctx: Context): AsyncGenerator<Uint8Array> {
-  if (ctx.req.headers.expect?.toLowerCase() === '100-continue') ctx.res.writeContinue()
-  const chunks: AsyncIterator<Uint8Array> = ctx.req[Symbol.asyncIterator]()
-  for (;;) {
-    const next = await chunks.next()
-    if (next.done) return
-    yield next.value
+/**
+ * Frees the memory of a body's chunk at once. The parser makes a copy of its own for each; left to the garbage collector they cost
+ * half of the CPU of an upload. What shares its memory with others is left alone.
+ */
+function freeBytes(chunk: Uint8Array): void {
+  const { buffer } = chunk
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === chunk.byteLength) buffer.transfer(0)
+}
+
+/** The body as it arrives; to begin reading it is what sends `100 Continue`. */
+export function bodyOf(ctx: Context): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      if (ctx.req.headers.expect?.toLowerCase() === '100-continue') ctx.res.writeContinue()
+      return ctx.req[Symbol.asyncIterator]()
+    },
   }
 }
 

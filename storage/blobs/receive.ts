@@ -1,13 +1,23 @@
 /**
  * Receives a request body into a partial blob: hash and count inside the flow, never more than two batches in memory.
  *
- * Fast for a measured reason: sockets deliver at most 64 KiB a read, and a write per read costs a thread-pool trip each.
- * Collecting 1 MiB and writing it while the next is received and hashed took 1 GiB from 425 to about 590 MiB/s here.
+ * Fast for a measured reason: sockets deliver at most 64 KiB a read, and a write per read costs a thread-pool trip each. Collecting
+ * them into one write while the next ones are received and hashed took 1 GiB from 425 to about 590 MiB/s here. And chunks are released
+ * as soon as they are written: left to the garbage collector they cost 0.6 of 1.3 s of CPU a GiB, and twice the memory.
  */
 import type { Hash } from 'node:crypto'
 import type { PartialBlob } from './blob-store.ts'
 
-const batchBytes = 1024 * 1024
+const batchBytes = 512 * 1024
+
+export interface ReceptionTarget {
+  readonly partial: PartialBlob
+  /** Where the body's first byte goes. */
+  readonly position: number
+  readonly hash: Hash
+  /** Told of each chunk when it is written; nobody looks at its bytes afterwards. */
+  readonly release: (chunk: Uint8Array) => void
+}
 
 export interface Reception {
   /** Bytes that arrived and were written; counted also when the body broke off. */
@@ -22,18 +32,19 @@ export interface Reception {
  * A body that breaks off is not an error here: what arrived is written and counted, so that the upload can resume.
  * @throws {RegistryError} storageFull, storageFailed: a write failed; nothing of this body may be counted then.
  */
-export async function receive(
-  body: AsyncIterable<Uint8Array>,
-  target: { partial: PartialBlob; position: number; hash: Hash },
-): Promise<Reception> {
-  const { partial, position, hash } = target
+export async function receive(body: AsyncIterable<Uint8Array>, target: ReceptionTarget): Promise<Reception> {
+  const { partial, position, hash, release } = target
   let batch: Uint8Array[] = []
   let batched = 0
   let handedOver = 0
   let writing: Promise<void> = Promise.resolve()
+  const write = async (chunks: readonly Uint8Array[], at: number): Promise<void> => {
+    await partial.write(chunks, at)
+    for (const chunk of chunks) release(chunk)
+  }
   const flush = async (): Promise<void> => {
     await writing
-    writing = partial.write(batch, position + handedOver)
+    writing = write(batch, position + handedOver)
     writing.catch(ignoreUntilAwaited)
     handedOver += batched
     batch = []
@@ -70,7 +81,7 @@ function ignoreUntilAwaited(): void {}
 
 /** Feeds `hash` with the first `sizeBytes` bytes of a partial blob: for a session whose live hash is in another process. */
 export async function rehash(partial: PartialBlob, sizeBytes: number, hash: Hash): Promise<void> {
-  const buffer = Buffer.allocUnsafe(batchBytes)
+  const buffer = Buffer.allocUnsafe(Math.min(batchBytes, sizeBytes))
   for (let position = 0; position < sizeBytes;) {
     const length = Math.min(batchBytes, sizeBytes - position)
     const read = await partial.read(buffer.subarray(0, length), position)
