@@ -9,8 +9,8 @@
  * (reading, writing, syncing, making and renaming files) stays in the pool.
  */
 import { closeSync, constants, fdatasync, fstatSync, ftruncate, open, openSync, read, writev } from 'node:fs'
-import { access, mkdir, opendir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, mkdir, opendir, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { SupportedDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
@@ -34,16 +34,24 @@ export class DiskBlobStore implements BlobStore {
     this.#layout = layout
   }
 
-  /** Makes the folders, durably, so that no later commit has to. Called once, before any worker serves. */
+  /**
+   * Makes the folders that are missing, durably, so that no later commit has to. Called once, before any worker serves.
+   *
+   * Looks for each, because some ways of copying a data folder leave empty ones out; and syncs even when it made none,
+   * because the start that made them may have been killed before it could.
+   */
   static async prepare(layout: DataLayout): Promise<void> {
     await withFaultsTranslated(async () => {
-      const folders = allBlobFolders(layout)
-      const isPrepared = await exists(folders.at(-1) ?? layout.blobs)
       await mkdir(layout.uploads, { recursive: true, mode: 0o700 })
-      if (isPrepared) return
-      for (const folder of folders) await mkdir(folder, { recursive: true, mode: 0o700 })
-      const parents = new Set(folders.map((folder) => join(folder, '..')))
-      for (const parent of [...parents, layout.blobs, layout.root]) await syncFolder(parent)
+      const folders = allBlobFolders(layout)
+      const parents = [...new Set(folders.map((folder) => dirname(folder)))]
+      for (const parent of parents) {
+        await mkdir(parent, { recursive: true, mode: 0o700 })
+        const present = new Set(await readdir(parent))
+        const missing = folders.filter((folder) => dirname(folder) === parent && !present.has(basename(folder)))
+        await Promise.all(missing.map((folder) => mkdir(folder, { mode: 0o700 })))
+      }
+      for (const folder of [...parents, layout.blobs, layout.root]) await syncFolder(folder)
     })
   }
 
@@ -195,11 +203,4 @@ function openIfThere(path: string): number | undefined {
     if (systemCode(error) === 'ENOENT') return undefined
     throw error
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }
