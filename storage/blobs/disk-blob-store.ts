@@ -9,13 +9,13 @@
  * (reading, writing, syncing, making and renaming files) stays in the pool.
  */
 import { closeSync, constants, fdatasync, fstatSync, ftruncate, open, openSync, read, writev } from 'node:fs'
-import { access, mkdir, opendir, readdir, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { mkdir, opendir, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { promisify } from 'node:util'
 import type { SupportedDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
-import { allBlobFolders, blobFolder, blobPath, uploadPath, type DataLayout } from '../layout.ts'
+import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, uploadPath, type DataLayout } from '../layout.ts'
 import type { BlobReader, BlobStore, PartialBlob } from './blob-store.ts'
 import { commitFile, syncFolder } from './durable.ts'
 
@@ -56,21 +56,25 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async statBlob(digest: SupportedDigest): Promise<number | undefined> {
-    try {
-      return (await stat(blobPath(this.#layout, digest))).size
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return undefined
-      throw error
-    }
+    return withFaultsTranslated(async () => {
+      try {
+        return (await stat(blobPath(this.#layout, digest))).size
+      } catch (error) {
+        if (systemCode(error) === 'ENOENT') return undefined
+        throw error
+      }
+    })
   }
 
   async openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {
-    const file = openIfThere(blobPath(this.#layout, digest))
-    if (file === undefined) throw damaged(digest, 'no file')
-    const actual = fstatSync(file).size
-    if (actual === sizeBytes) return new DiskBlobReader(file, sizeBytes)
-    closeSync(file)
-    throw damaged(digest, `${actual} bytes on disk, ${sizeBytes} in the rows`)
+    return withFaultsTranslated(async () => {
+      const file = openIfThere(blobPath(this.#layout, digest))
+      if (file === undefined) throw damaged(digest, 'no file')
+      const actual = fstatSync(file).size
+      if (actual === sizeBytes) return new DiskBlobReader(file, sizeBytes)
+      closeSync(file)
+      throw damaged(digest, `${actual} bytes on disk, ${sizeBytes} in the rows`)
+    })
   }
 
   async openPartial(id: string): Promise<PartialBlob> {
@@ -81,18 +85,29 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async removePartial(id: string): Promise<void> {
-    await rm(uploadPath(this.#layout, id), { force: true })
+    await withFaultsTranslated(() => rm(uploadPath(this.#layout, id), { force: true }))
   }
 
   async *listPartials(): AsyncIterable<{ id: string; modifiedAtMs: number }> {
-    for await (const entry of await opendir(this.#layout.uploads)) {
-      const found = await stat(join(this.#layout.uploads, entry.name)).catch(() => undefined)
-      if (found?.isFile()) yield { id: entry.name, modifiedAtMs: found.mtimeMs }
+    for await (const { name } of await withFaultsTranslated(() => opendir(this.#layout.uploads))) {
+      if (!isSessionId(name)) continue
+      const found = await stat(uploadPath(this.#layout, name)).catch(() => undefined)
+      if (found?.isFile()) yield { id: name, modifiedAtMs: found.mtimeMs }
     }
   }
 
+  /** Asks for a block of its own: permissions alone would not tell that the disk is full. */
   async probe(): Promise<void> {
-    await withFaultsTranslated(() => access(this.#layout.uploads, constants.W_OK))
+    await withFaultsTranslated(async () => {
+      const path = probePath(this.#layout)
+      const file = await inPool.open(path, 'w', 0o600)
+      try {
+        await inPool.writev(file, [Buffer.alloc(4096)], 0)
+      } finally {
+        closeSync(file)
+      }
+      await rm(path, { force: true })
+    })
   }
 }
 
@@ -106,7 +121,7 @@ class DiskBlobReader implements BlobReader {
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    return (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead
+    return withFaultsTranslated(async () => (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead)
   }
 
   async close(): Promise<void> {
@@ -150,7 +165,7 @@ class DiskPartialBlob implements PartialBlob {
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    return (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead
+    return withFaultsTranslated(async () => (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead)
   }
 
   async commit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
