@@ -91,7 +91,7 @@ export class SessionWriter {
       if (!isClaimed) throw new RegistryError('uploadBusy', { headers: sessionHeaders(key, found.bytes_stored) })
       return found
     })
-    const partial = await registry.blobs.openPartial(key.id)
+    const partial = await openOrLetGo(registry, writer, session)
     const claimed = new SessionWriter(registry, { session, key, writer, partial })
     // A power cut may have taken bytes that the row still counts: the session is lost, and the client starts again.
     if ((await partial.sizeBytes()) < session.bytes_stored) {
@@ -231,6 +231,18 @@ function keepForGarbageCollection(): void {}
 
 /** A beat that failed is made good by the next; three must fail before the claim ends. */
 function untilNextBeat(): void {}
+
+/** A session whose file cannot be opened is let go at once, so that the client's retry does not find it busy. */
+async function openOrLetGo(registry: Registry, writer: string, session: UploadSessionRow): Promise<PartialBlob> {
+  const { database, blobs, clock } = registry
+  try {
+    return await blobs.openPartial(session.id)
+  } catch (error) {
+    const progress = { id: session.id, writer, bytesStored: session.bytes_stored, digestSoFar: session.digest_so_far }
+    await database.writeRelaxed((tx) => releaseSession(tx, { ...progress, nowMs: clock() }))
+    throw error
+  }
+}
 
 /** What tells a client where its session stands, on success and on refusal alike. Spec: protocol's end-5, end-13. */
 export function sessionHeaders(key: SessionKey, bytesStored: number): Record<string, string> {
