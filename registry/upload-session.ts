@@ -62,6 +62,7 @@ export class SessionWriter {
   readonly #writer: string
   readonly #partial: PartialBlob
   readonly #heartbeat: NodeJS.Timeout
+  #claimedUntilMs: number
   #algorithm: DigestAlgorithm
   #bytesStored: number
   /** Of the bytes that were there when this request took the session. */
@@ -70,11 +71,15 @@ export class SessionWriter {
   #live: LiveHash | undefined
   #isOver = false
 
-  private constructor(registry: Registry, claimed: { session: UploadSessionRow; key: SessionKey; writer: string; partial: PartialBlob }) {
+  private constructor(
+    registry: Registry,
+    claimed: { session: UploadSessionRow; key: SessionKey; writer: string; untilMs: number; partial: PartialBlob },
+  ) {
     this.#registry = registry
     this.#key = claimed.key
     this.#writer = claimed.writer
     this.#partial = claimed.partial
+    this.#claimedUntilMs = claimed.untilMs
     this.#algorithm = claimed.session.algorithm
     this.#bytesStored = claimed.session.bytes_stored
     this.#digestBefore = claimed.session.digest_so_far
@@ -84,15 +89,17 @@ export class SessionWriter {
   static async claim(registry: Registry, key: SessionKey): Promise<SessionWriter> {
     const { database, clock } = registry
     const writer = `${registry.processId}:${registry.newId()}`
+    const nowMs = clock()
+    const untilMs = nowMs + claimMs
     const session = await database.writeRelaxed(async (tx) => {
       const found = await findSession(tx, key)
       if (!found) throw new RegistryError('uploadUnknown')
-      const isClaimed = await claimSession(tx, { id: key.id, writer, nowMs: clock(), untilMs: clock() + claimMs })
+      const isClaimed = await claimSession(tx, { id: key.id, writer, nowMs, untilMs })
       if (!isClaimed) throw new RegistryError('uploadBusy', { headers: sessionHeaders(key, found.bytes_stored) })
       return found
     })
     const partial = await openOrLetGo(registry, writer, session)
-    const claimed = new SessionWriter(registry, { session, key, writer, partial })
+    const claimed = new SessionWriter(registry, { session, key, writer, untilMs, partial })
     // A power cut may have taken bytes that the row still counts: the session is lost, and the client starts again.
     if ((await partial.sizeBytes()) < session.bytes_stored) {
       await claimed.drop()
@@ -109,13 +116,13 @@ export class SessionWriter {
   /**
    * Appends a chunk where the session stands.
    * @throws {RegistryError} uploadOutOfOrder, uploadSizeMismatch: the session is as before; uploadInterrupted: what
-   * arrived is kept; storageFull, storageFailed: the session is as before.
+   * arrived is kept; storageFull, storageFailed: the session is as before; uploadBusy: another request took it over.
    */
   async append(chunk: Chunk, algorithm: DigestAlgorithm = this.#algorithm): Promise<void> {
     const expected = this.#expectedBytes(chunk)
     const live = await this.#liveHash(algorithm)
     const { receivedBytes, interruption } = await receive(chunk.body, {
-      partial: this.#partial,
+      partial: { write: (chunks, position) => this.#writeAsHolder(chunks, position) },
       position: this.#bytesStored,
       hash: live.hash,
       release: chunk.release ?? keepForGarbageCollection,
@@ -133,11 +140,12 @@ export class SessionWriter {
   /**
    * Publishes the session's bytes as the blob `digest` in its repository. Durable when this returns.
    * @throws {RegistryError} digestMismatch: the session is dropped; storageFull, storageFailed: dropped as well, because a
-   * failed fsync must never be tried again on the same file.
+   * failed fsync must never be tried again on the same file; uploadBusy: another request took the session over.
    */
   async publish(digest: SupportedDigest): Promise<void> {
     const { database, clock, rules } = this.#registry
     const actual = await this.#digestAs(algorithmOf(digest))
+    await this.#requireClaim()
     if (actual !== digest) {
       await this.drop()
       throw new RegistryError('digestMismatch', { detail: { expected: digest, received: actual } })
@@ -174,8 +182,13 @@ export class SessionWriter {
     clearInterval(this.#heartbeat)
     await this.#partial.close()
     if (this.#isOver) return
-    const progress = { id: this.#key.id, writer: this.#writer, bytesStored: this.#bytesStored, digestSoFar: this.#passOn() }
-    await this.#registry.database.writeRelaxed((tx) => releaseSession(tx, { ...progress, nowMs: this.#registry.clock() }))
+    const digestSoFar = this.#live ? digestSeenBy(this.#live) : this.#digestBefore
+    const progress = { id: this.#key.id, writer: this.#writer, bytesStored: this.#bytesStored, digestSoFar }
+    const isRecorded = await this.#registry.database.writeRelaxed((tx) =>
+      releaseSession(tx, { ...progress, nowMs: this.#registry.clock() }),
+    )
+    // Only what the row counts: otherwise another process may store other bytes up to the same number.
+    if (this.#live && isRecorded) this.#registry.liveHashes.put(this.#key.id, this.#live)
   }
 
   /** Bytes the chunk must have; undefined when it does not say. */
@@ -204,30 +217,44 @@ export class SessionWriter {
     return fresh
   }
 
-  /** The digest of all bytes stored; the hash is of no use afterwards. */
+  /** The digest of all bytes stored. */
   async #digestAs(algorithm: DigestAlgorithm): Promise<SupportedDigest> {
     if (!this.#live && this.#digestBefore && algorithmOf(this.#digestBefore) === algorithm) return this.#digestBefore
-    const { hash } = await this.#liveHash(algorithm)
-    return digestFromHex(algorithm, hash.digest('hex'))
+    return digestSeenBy(await this.#liveHash(algorithm))
   }
 
-  /** What the next request goes on with: the live hash if it comes to this process, the digest so far in any. */
-  #passOn(): SupportedDigest | null {
-    if (!this.#live) return this.#digestBefore
-    const { algorithm, hash } = this.#live
-    this.#registry.liveHashes.put(this.#key.id, this.#live)
-    return digestFromHex(algorithm, hash.copy().digest('hex'))
+  async #writeAsHolder(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    await this.#requireClaim()
+    await this.#partial.write(chunks, position)
   }
 
-  async #keep(): Promise<void> {
+  /**
+   * A process that stood still for longer than its claim (stopped, or its machine suspended) may find its session taken over
+   * and even published: its open file is then another's blob. Asks the row only when the claim may have run out.
+   */
+  async #requireClaim(): Promise<void> {
+    if (this.#registry.clock() <= this.#claimedUntilMs) return
+    if (await this.#keep()) return
+    throw new RegistryError('uploadBusy', { headers: sessionHeaders(this.#key, this.#bytesStored) })
+  }
+
+  /** @returns whether the session is still this writer's. */
+  async #keep(): Promise<boolean> {
     const { database, clock } = this.#registry
     const nowMs = clock()
-    await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs: nowMs + claimMs }))
+    const untilMs = nowMs + claimMs
+    const isKept = await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs }))
+    if (isKept) this.#claimedUntilMs = untilMs
+    return isKept
   }
 }
 
 /** Memory that somebody else may still use is freed when nobody does. */
 function keepForGarbageCollection(): void {}
+
+function digestSeenBy({ algorithm, hash }: LiveHash): SupportedDigest {
+  return digestFromHex(algorithm, hash.copy().digest('hex'))
+}
 
 /** A beat that failed is made good by the next; three must fail before the claim ends. */
 function untilNextBeat(): void {}

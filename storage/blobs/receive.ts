@@ -11,7 +11,7 @@ import type { PartialBlob } from './blob-store.ts'
 const batchBytes = 512 * 1024
 
 export interface ReceptionTarget {
-  readonly partial: PartialBlob
+  readonly partial: Pick<PartialBlob, 'write'>
   /** Where the body's first byte goes. */
   readonly position: number
   readonly hash: Hash

@@ -96,14 +96,15 @@ export async function claimSession(tx: Writer, claim: Claim): Promise<boolean> {
   return (await setWriter.run(tx, claim)) > 0
 }
 
-/** Says that the writer is still at work. */
-export async function keepSession(tx: Writer, keep: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<void> {
-  await tx
+/** Says that the writer is still at work. @returns false when the session is no longer its own. */
+export async function keepSession(tx: Writer, keep: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<boolean> {
+  const { numUpdatedRows } = await tx
     .updateTable('upload_session')
     .set({ writer_until_ms: keep.untilMs, updated_at_ms: keep.nowMs })
     .where('id', '=', keep.id)
     .where('writer', '=', keep.writer)
-    .execute()
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
 }
 
 interface Progress {
@@ -128,9 +129,9 @@ const setProgress = new Statement<Progress>((db, value) =>
     .where('writer', '=', value('writer')),
 )
 
-/** Records how far the session got and lets it go. */
-export async function releaseSession(tx: Writer, progress: Progress): Promise<void> {
-  await setProgress.run(tx, progress)
+/** Records how far the session got and lets it go. @returns false when it is no longer the writer's. */
+export async function releaseSession(tx: Writer, progress: Progress): Promise<boolean> {
+  return (await setProgress.run(tx, progress)) > 0
 }
 
 const removeSession = new Statement<{ id: string }>((db, value) => db.deleteFrom('upload_session').where('id', '=', value('id')))
