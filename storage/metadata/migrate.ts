@@ -39,7 +39,8 @@ export function readMigrations(folder: string = migrationsFolder): Migration[] {
 }
 
 const migrationTable = `create table migration (
-  version integer primary key, -- which steps this file has taken
+  -- The steps that this database has taken.
+  version integer primary key,
   name text not null,
   applied_at_ms integer not null
 ) strict`
