@@ -178,9 +178,15 @@ export class SessionWriter {
     this.#registry.liveHashes.take(this.#key.id)
   }
 
+  /** @throws {RegistryError} storageFull, storageFailed: bytes that were counted may be lost, so the session is dropped */
   async release(): Promise<void> {
     clearInterval(this.#heartbeat)
-    await this.#partial.close()
+    try {
+      await this.#partial.close()
+    } catch (error) {
+      if (!this.#isOver) await this.drop()
+      throw error
+    }
     if (this.#isOver) return
     const digestSoFar = this.#live ? digestSeenBy(this.#live) : this.#digestBefore
     const progress = { id: this.#key.id, writer: this.#writer, bytesStored: this.#bytesStored, digestSoFar }

@@ -34,6 +34,7 @@ export interface BlobReader {
   readonly sizeBytes: number
   /** Fills `target` from `position` on; returns the number of bytes read, less than asked only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
+  /** Closing again does nothing. */
   close(): Promise<void>
 }
 
@@ -48,5 +49,6 @@ export interface PartialBlob {
    * returns, no crash and no power cut can lose them. The partial is gone afterwards.
    */
   commit(digest: SupportedDigest, sizeBytes: number): Promise<void>
+  /** Closing again does nothing. @throws {RegistryError} storageFull, storageFailed: what was written may be lost, and no later sync would say so */
   close(): Promise<void>
 }

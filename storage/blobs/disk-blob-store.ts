@@ -111,9 +111,12 @@ export class DiskBlobStore implements BlobStore {
   }
 }
 
+/** No descriptor: what still reads or writes after the close must not reach the file that got the number next. */
+const closed = -1
+
 class DiskBlobReader implements BlobReader {
   readonly sizeBytes: number
-  readonly #file: number
+  #file: number
 
   constructor(file: number, sizeBytes: number) {
     this.#file = file
@@ -125,7 +128,9 @@ class DiskBlobReader implements BlobReader {
   }
 
   async close(): Promise<void> {
-    closeSync(this.#file)
+    const file = this.#file
+    this.#file = closed
+    if (file !== closed) closeSync(file)
   }
 }
 
@@ -135,7 +140,7 @@ const flushEveryBytes = 32 * 1024 * 1024
 class DiskPartialBlob implements PartialBlob {
   readonly #layout: DataLayout
   readonly #path: string
-  readonly #file: number
+  #file: number
   #unflushedBytes = 0
   /** The flush under way, or the last one. Its failure is the blob's: a later sync of the same file might not report it again. */
   #flushed: Promise<void> = Promise.resolve()
@@ -154,7 +159,7 @@ class DiskPartialBlob implements PartialBlob {
   async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     let at = position
     await withFaultsTranslated(async () => {
-      for (let left = [...chunks]; left.length > 0;) {
+      for (let left = after(chunks, 0); left.length > 0;) {
         const { bytesWritten } = await inPool.writev(this.#file, left, at)
         if (bytesWritten === 0) throw new RegistryError('storageFull', { cause: new Error('nothing was written') })
         at += bytesWritten
@@ -180,8 +185,14 @@ class DiskPartialBlob implements PartialBlob {
   }
 
   async close(): Promise<void> {
-    await this.#flushed.catch(() => undefined)
-    closeSync(this.#file)
+    const file = this.#file
+    if (file === closed) return
+    this.#file = closed
+    try {
+      await withFaultsTranslated(() => this.#flushed)
+    } finally {
+      closeSync(file)
+    }
   }
 
   #flushInBackground(writtenBytes: number): void {
@@ -189,15 +200,16 @@ class DiskPartialBlob implements PartialBlob {
     if (this.#unflushedBytes < flushEveryBytes || this.#isFlushing) return
     this.#unflushedBytes = 0
     this.#isFlushing = true
-    this.#flushed = this.#flushed.then(() => inPool.flush(this.#file)).finally(() => (this.#isFlushing = false))
-    this.#flushed.catch(untilCommit)
+    const file = this.#file
+    this.#flushed = this.#flushed.then(() => inPool.flush(file)).finally(() => (this.#isFlushing = false))
+    this.#flushed.catch(untilCommitOrClose)
   }
 }
 
-/** The failure of a flush in flight is met at the commit; until then it must not count as unhandled. */
-function untilCommit(): void {}
+/** The failure of a flush in flight is met at the commit or the close; until then it must not count as unhandled. */
+function untilCommitOrClose(): void {}
 
-/** What is left of `chunks` when their first bytes are written. */
+/** What is left of `chunks` when their first bytes are written; empty ones, which would look like a full disk, are left out. */
 function after(chunks: readonly Uint8Array[], writtenBytes: number): Uint8Array[] {
   let skip = writtenBytes
   return chunks.flatMap((chunk) => {

@@ -126,7 +126,7 @@ async function isBegun(connection: DatabaseConnection, giveUpMs: number): Promis
     await connection.executeQuery(CompiledQuery.raw('begin immediate'))
     return true
   } catch (error) {
-    if (systemCode(error) === 'SQLITE_BUSY' && performance.now() < giveUpMs) return false
+    if (systemCode(error)?.startsWith('SQLITE_BUSY') && performance.now() < giveUpMs) return false
     throw error
   }
 }
