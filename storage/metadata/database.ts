@@ -66,6 +66,11 @@ export class Database {
     }
   }
 
+  /** @throws {RegistryError} storageFailed: a sync has failed, so that nothing is written any more until the process starts anew */
+  requireWritable(): void {
+    this.#logSync.requireHealthy()
+  }
+
   async close(): Promise<void> {
     await this.#logSync.close()
     await this.read.destroy()
