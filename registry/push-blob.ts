@@ -26,12 +26,14 @@ export interface UploadStart {
  */
 export async function startUpload(registry: Registry, start: UploadStart): Promise<SessionKey> {
   const { database, rules, clock } = registry
-  const open = await countSessions(database.read, start.accountId, rules.maxUploadsPerAccount)
-  if (open >= rules.maxUploadsPerAccount) {
-    throw new RegistryError('tooManyUploads', { detail: { limit: rules.maxUploadsPerAccount }, headers: { 'Retry-After': '60' } })
-  }
+  const limit = rules.maxUploadsPerAccount
   const key: SessionKey = { id: registry.newId(), repository: start.repository, accountId: start.accountId }
-  await database.writeRelaxed((tx) => createSession(tx, { ...key, algorithm: start.algorithm, nowMs: clock() }))
+  // Counted in the transaction that creates it: requests that arrive at once would all see room for one more.
+  await database.writeRelaxed(async (tx) => {
+    const open = await countSessions(tx, start.accountId, limit)
+    if (open >= limit) throw new RegistryError('tooManyUploads', { detail: { limit }, headers: { 'Retry-After': '60' } })
+    await createSession(tx, { ...key, algorithm: start.algorithm, nowMs: clock() })
+  })
   return key
 }
 
