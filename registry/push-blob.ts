@@ -76,7 +76,16 @@ export async function cancelUpload(registry: Registry, key: SessionKey): Promise
 }
 
 /** A whole blob in one request. @throws {RegistryError} those of finishUpload; no session is left behind. */
-export async function pushWholeBlob(
+export function pushWholeBlob(
+  registry: Registry,
+  start: Omit<UploadStart, 'algorithm'>,
+  blob: Chunk & { digest: SupportedDigest },
+): Promise<void> {
+  // Tracked as a whole: an orderly end waits until a push that failed has cleared up as well.
+  return registry.writing.track(pushOrForget(registry, start, blob))
+}
+
+async function pushOrForget(
   registry: Registry,
   start: Omit<UploadStart, 'algorithm'>,
   blob: Chunk & { digest: SupportedDigest },
