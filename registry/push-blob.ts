@@ -103,8 +103,8 @@ async function pushOrForget(
 export interface Mount {
   readonly target: RepositoryName
   readonly digest: SupportedDigest
-  /** The repository to take it from, or all those that the caller may pull. */
-  readonly source: RepositoryRow | RepositoryFilter
+  /** The repository to take it from, or all those that the caller may pull; undefined: nowhere but the target itself. */
+  readonly source: RepositoryRow | RepositoryFilter | undefined
 }
 
 /** Links a blob that the caller may already read into another repository. @returns whether it could. */
@@ -119,6 +119,7 @@ export async function mountBlob(registry: Registry, mount: Mount): Promise<boole
 }
 
 async function isMountable(registry: Registry, { source, digest }: Mount): Promise<boolean> {
+  if (source === undefined) return false
   if ('kind' in source) return isLinkedSomewhere(registry.database.read, digest, source)
   return (await registry.reads.linkedBlob.find(source.id, digest)) !== undefined
 }
