@@ -7,10 +7,15 @@ import { parseContentRange } from '../../oci/content-range.ts'
 import type { Chunk } from '../../registry/upload-session.ts'
 import type { Context } from './exchange.ts'
 
-/** Bytes the request announces: its Content-Length, 0 without a body, undefined for chunked transfer. */
+/**
+ * Bytes the request announces: its Content-Length, 0 without a body, undefined for chunked transfer.
+ * @throws {RegistryError} requestInvalid: the body is transferred in a coding that is not undone here. Spec: RFC 9112, 6.1.
+ */
 export function announcedBytes(ctx: Context): number | undefined {
-  if (ctx.req.headers['transfer-encoding'] !== undefined) return undefined
-  return Number(ctx.req.headers['content-length'] ?? 0)
+  const coding = ctx.req.headers['transfer-encoding']
+  if (coding === undefined) return Number(ctx.req.headers['content-length'] ?? 0)
+  if (coding.toLowerCase() === 'chunked') return undefined
+  throw new RegistryError('requestInvalid', { message: 'a request body is transferred as it is or chunked, in no other coding' })
 }
 
 /** The request as a chunk of a blob. */
