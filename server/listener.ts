@@ -20,6 +20,8 @@ const serverOptions = {
   maxHeaderSize: 65_536,
   highWaterMark: 1024 * 1024,
   noDelay: true,
+  // A missing Host header is answered like a wrong one; Node's own answer has no body and no length.
+  requireHostHeader: false,
 }
 
 /** How often certificate files are looked at; polling also sees files that are swapped by a symbolic link. */
