@@ -73,7 +73,7 @@ export class SessionWriter {
     this.#algorithm = claimed.session.algorithm
     this.#bytesStored = claimed.session.bytes_stored
     this.#digestSoFar = claimed.session.digest_so_far
-    this.#heartbeat = setInterval(() => void this.#keep(), heartbeatMs).unref()
+    this.#heartbeat = setInterval(() => void this.#keep().catch(ignoreUntilNextBeat), heartbeatMs).unref()
   }
 
   static async claim(registry: Registry, key: SessionKey): Promise<SessionWriter> {
@@ -86,7 +86,7 @@ export class SessionWriter {
       if (!isClaimed) throw new RegistryError('uploadBusy', { headers: sessionHeaders(key, found.bytes_stored) })
       return found
     })
-    const partial = await registry.blobs.openPartial(key.id)
+    const partial = await openOrLetGo(registry, writer, session)
     const claimed = new SessionWriter(registry, { session, key, writer, partial })
     // A power cut may have taken bytes that the row still counts: the session is lost, and the client starts again.
     if ((await partial.sizeBytes()) < session.bytes_stored) {
@@ -208,6 +208,21 @@ export class SessionWriter {
     const { database, clock } = this.#registry
     const nowMs = clock()
     await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs: nowMs + claimMs }))
+  }
+}
+
+/** One that failed (the disk is full, say) must not end the process; if all do, the claim runs out. */
+function ignoreUntilNextBeat(): void {}
+
+/** A session whose file cannot be opened is let go at once, so that the client's retry does not find it busy. */
+async function openOrLetGo(registry: Registry, writer: string, session: UploadSessionRow): Promise<PartialBlob> {
+  const { database, blobs, clock } = registry
+  try {
+    return await blobs.openPartial(session.id)
+  } catch (error) {
+    const progress = { id: session.id, writer, bytesStored: session.bytes_stored, digestSoFar: session.digest_so_far }
+    await database.writeRelaxed((tx) => releaseSession(tx, { ...progress, nowMs: clock() }))
+    throw error
   }
 }
 
