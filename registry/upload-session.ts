@@ -60,34 +60,41 @@ export class SessionWriter {
   readonly #writer: string
   readonly #partial: PartialBlob
   readonly #heartbeat: NodeJS.Timeout
+  #claimedUntilMs: number
   #algorithm: DigestAlgorithm
   #bytesStored: number
   #digestSoFar: SupportedDigest | null
   #isOver = false
 
-  private constructor(registry: Registry, claimed: { session: UploadSessionRow; key: SessionKey; writer: string; partial: PartialBlob }) {
+  private constructor(
+    registry: Registry,
+    claimed: { session: UploadSessionRow; key: SessionKey; writer: string; untilMs: number; partial: PartialBlob },
+  ) {
     this.#registry = registry
     this.#key = claimed.key
     this.#writer = claimed.writer
     this.#partial = claimed.partial
+    this.#claimedUntilMs = claimed.untilMs
     this.#algorithm = claimed.session.algorithm
     this.#bytesStored = claimed.session.bytes_stored
     this.#digestSoFar = claimed.session.digest_so_far
-    this.#heartbeat = setInterval(() => void this.#keep().catch(ignoreUntilNextBeat), heartbeatMs).unref()
+    this.#heartbeat = setInterval(() => void this.#keep().catch(leaveToNextBeat), heartbeatMs).unref()
   }
 
   static async claim(registry: Registry, key: SessionKey): Promise<SessionWriter> {
     const { database, clock } = registry
     const writer = `${registry.processId}:${registry.newId()}`
+    const nowMs = clock()
+    const untilMs = nowMs + claimMs
     const session = await database.writeRelaxed(async (tx) => {
       const found = await findSession(tx, key)
       if (!found) throw new RegistryError('uploadUnknown')
-      const isClaimed = await claimSession(tx, { id: key.id, writer, nowMs: clock(), untilMs: clock() + claimMs })
+      const isClaimed = await claimSession(tx, { id: key.id, writer, nowMs, untilMs })
       if (!isClaimed) throw new RegistryError('uploadBusy', { headers: sessionHeaders(key, found.bytes_stored) })
       return found
     })
     const partial = await openOrLetGo(registry, writer, session)
-    const claimed = new SessionWriter(registry, { session, key, writer, partial })
+    const claimed = new SessionWriter(registry, { session, key, writer, untilMs, partial })
     // A power cut may have taken bytes that the row still counts: the session is lost, and the client starts again.
     if ((await partial.sizeBytes()) < session.bytes_stored) {
       await claimed.drop()
@@ -104,13 +111,13 @@ export class SessionWriter {
   /**
    * Appends a chunk where the session stands.
    * @throws {RegistryError} uploadOutOfOrder, uploadSizeMismatch: the session is as before; uploadInterrupted: what
-   * arrived is kept; storageFull, storageFailed: the session is as before.
+   * arrived is kept; storageFull, storageFailed: the session is as before; uploadBusy: another request took it over.
    */
   async append(chunk: Chunk, algorithm: DigestAlgorithm = this.#algorithm): Promise<void> {
     const expected = this.#expectedBytes(chunk)
     const live = await this.#liveHash(algorithm)
     const { receivedBytes, interruption } = await receive(chunk.body, {
-      partial: this.#partial,
+      partial: { write: (chunks, position) => this.#writeAsHolder(chunks, position) },
       position: this.#bytesStored,
       hash: live.hash,
     })
@@ -124,11 +131,12 @@ export class SessionWriter {
   /**
    * Publishes the session's bytes as the blob `digest` in its repository. Durable when this returns.
    * @throws {RegistryError} digestMismatch: the session is dropped; storageFull, storageFailed: dropped as well, because a
-   * failed fsync must never be tried again on the same file.
+   * failed fsync must never be tried again on the same file; uploadBusy: another request took the session over.
    */
   async publish(digest: SupportedDigest): Promise<void> {
     const { database, clock, rules } = this.#registry
     const actual = await this.#digestAs(algorithmOf(digest))
+    await this.#requireClaim()
     if (actual !== digest) {
       await this.drop()
       throw new RegistryError('digestMismatch', { detail: { expected: digest, received: actual } })
@@ -204,15 +212,34 @@ export class SessionWriter {
     return digestFromHex(algorithm, live.hash.digest('hex'))
   }
 
-  async #keep(): Promise<void> {
+  async #writeAsHolder(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    await this.#requireClaim()
+    await this.#partial.write(chunks, position)
+  }
+
+  /**
+   * A process that stood still for longer than its claim (stopped, or its machine suspended) may find its session taken over
+   * and even published: its open file is then another's blob. Asks the row only when the claim may have run out.
+   */
+  async #requireClaim(): Promise<void> {
+    if (this.#registry.clock() <= this.#claimedUntilMs) return
+    if (await this.#keep()) return
+    throw new RegistryError('uploadBusy', { headers: sessionHeaders(this.#key, this.#bytesStored) })
+  }
+
+  /** @returns whether the session is still this writer's. */
+  async #keep(): Promise<boolean> {
     const { database, clock } = this.#registry
     const nowMs = clock()
-    await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs: nowMs + claimMs }))
+    const untilMs = nowMs + claimMs
+    const isKept = await database.writeRelaxed((tx) => keepSession(tx, { id: this.#key.id, writer: this.#writer, nowMs, untilMs }))
+    if (isKept) this.#claimedUntilMs = untilMs
+    return isKept
   }
 }
 
 /** One that failed (the disk is full, say) must not end the process; if all do, the claim runs out. */
-function ignoreUntilNextBeat(): void {}
+function leaveToNextBeat(): void {}
 
 /** A session whose file cannot be opened is let go at once, so that the client's retry does not find it busy. */
 async function openOrLetGo(registry: Registry, writer: string, session: UploadSessionRow): Promise<PartialBlob> {

@@ -27,7 +27,7 @@ export interface Reception {
  */
 export async function receive(
   body: AsyncIterable<Uint8Array>,
-  target: { partial: PartialBlob; position: number; hash: Hash },
+  target: { partial: Pick<PartialBlob, 'write'>; position: number; hash: Hash },
 ): Promise<Reception> {
   const { partial, position, hash } = target
   let batch: Uint8Array[] = []

@@ -70,14 +70,15 @@ export async function claimSession(tx: Writer, claim: { id: string; writer: stri
   return numUpdatedRows > 0n
 }
 
-/** Says that the writer is still at work. */
-export async function keepSession(tx: Writer, keep: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<void> {
-  await tx
+/** Says that the writer is still at work. @returns false when the session is no longer its own. */
+export async function keepSession(tx: Writer, keep: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<boolean> {
+  const { numUpdatedRows } = await tx
     .updateTable('upload_session')
     .set({ writer_until_ms: keep.untilMs, updated_at_ms: keep.nowMs })
     .where('id', '=', keep.id)
     .where('writer', '=', keep.writer)
-    .execute()
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
 }
 
 /** Records how far the session got and lets it go. */
