@@ -31,12 +31,8 @@ export function chunkOf(ctx: Context): Chunk {
 /** The body as it arrives; reading it is what sends `100 Continue`. */
 export async function* bodyOf(ctx: Context): AsyncGenerator<Uint8Array> {
   if (ctx.req.headers.expect?.toLowerCase() === '100-continue') ctx.res.writeContinue()
-  const chunks: AsyncIterator<Uint8Array> = ctx.req[Symbol.asyncIterator]()
-  for (;;) {
-    const next = await chunks.next()
-    if (next.done) return
-    yield next.value
-  }
+  // Whoever stops early leaves a request that can still be answered: its connection must not end with the reading.
+  yield* ctx.req.iterator({ destroyOnReturn: false })
 }
 
 /**
