@@ -38,12 +38,14 @@ export function chunk(content: Uint8Array | string): Buffer {
 export class RawConnection {
   readonly #socket: Socket
   readonly #closed: Promise<void>
+  readonly #ended: Promise<void>
   #received: Buffer = Buffer.alloc(0)
   #isOver = false
 
   private constructor(socket: Socket) {
     this.#socket = socket
     this.#closed = new Promise((resolve) => socket.once('close', () => resolve()))
+    this.#ended = new Promise((resolve) => socket.once('end', () => resolve()))
     socket.on('data', (bytes: Buffer) => (this.#received = Buffer.concat([this.#received, bytes])))
     // A reset is one of the ways in which the server may end a connection; what matters is what was received before.
     socket.on('error', () => undefined)
@@ -61,6 +63,11 @@ export class RawConnection {
     return this.#socket.bytesWritten - this.#socket.writableLength
   }
 
+  /** Whether the server has ended it. */
+  get isOver(): boolean {
+    return this.#isOver || this.#socket.destroyed
+  }
+
   /** What arrived and was not yet read as an answer. */
   get unread(): string {
     return this.#received.toString('latin1')
@@ -68,7 +75,7 @@ export class RawConnection {
 
   /** Sends exactly these bytes; resolves when the kernel has them, or at once when the connection is over. */
   async send(bytes: Uint8Array | string): Promise<void> {
-    if (this.#isOver || this.#socket.destroyed) return
+    if (this.isOver) return
     await new Promise<void>((resolve) => {
       this.#socket.once('close', resolve)
       this.#socket.write(bytes, () => {
@@ -104,7 +111,12 @@ export class RawConnection {
     return this.answer(request.method)
   }
 
-  /** Resolves when the server has closed the connection. */
+  /** Resolves when the server has said that it will send no more, or has closed. */
+  async endedByServer(): Promise<void> {
+    await withDeadline(Promise.race([this.#ended, this.#closed]), 'the server to end the connection')
+  }
+
+  /** Resolves when the connection is gone in both directions. */
   async closedByServer(): Promise<void> {
     await withDeadline(this.#closed, 'the server to close the connection')
   }
@@ -127,7 +139,8 @@ export class RawConnection {
   async #until(isThere: () => boolean): Promise<void> {
     while (!isThere()) {
       if (this.#isOver) throw new Error(`the connection ended after ${JSON.stringify(this.unread)}`)
-      await withDeadline(Promise.race([once(this.#socket, 'data'), this.#closed]), `more than ${JSON.stringify(this.unread)}`)
+      const more = new Promise((resolve) => this.#socket.once('data', resolve))
+      await withDeadline(Promise.race([more, this.#ended, this.#closed]), `more than ${JSON.stringify(this.unread)}`)
     }
   }
 
