@@ -115,11 +115,21 @@ export class SessionWriter {
    */
   async append(chunk: Chunk, algorithm: DigestAlgorithm = this.#algorithm): Promise<void> {
     const expected = this.#expectedBytes(chunk)
+    try {
+      await this.#receive(chunk, { expected, algorithm })
+    } catch (error) {
+      await this.#giveBack().catch(keepFirstFault)
+      throw error
+    }
+  }
+
+  async #receive(chunk: Chunk, { expected, algorithm }: { expected: number | undefined; algorithm: DigestAlgorithm }): Promise<void> {
     const live = await this.#liveHash(algorithm)
     const { receivedBytes, interruption } = await receive(chunk.body, {
       partial: { write: (chunks, position) => this.#writeAsHolder(chunks, position) },
       position: this.#bytesStored,
       hash: live.hash,
+      ...(expected === undefined ? {} : { limitBytes: expected }),
     })
     if (expected !== undefined && interruption === undefined && receivedBytes !== expected) {
       throw new RegistryError('uploadSizeMismatch', { detail: { expectedBytes: expected, receivedBytes } })
@@ -212,6 +222,14 @@ export class SessionWriter {
     return digestFromHex(algorithm, live.hash.digest('hex'))
   }
 
+  /**
+   * What is not counted must not take room: it may be what filled the disk, for everybody, until the session expires. Not when
+   * the claim may have run out: the file may be another's by now.
+   */
+  async #giveBack(): Promise<void> {
+    if (this.#registry.clock() <= this.#claimedUntilMs) await this.#partial.truncate(this.#bytesStored)
+  }
+
   async #writeAsHolder(chunks: readonly Uint8Array[], position: number): Promise<void> {
     await this.#requireClaim()
     await this.#partial.write(chunks, position)
@@ -237,6 +255,9 @@ export class SessionWriter {
     return isKept
   }
 }
+
+/** The fault that led here is the one to tell. */
+function keepFirstFault(): void {}
 
 /** One that failed (the disk is full, say) must not end the process; if all do, the claim runs out. */
 function leaveToNextBeat(): void {}
