@@ -83,7 +83,7 @@ export class SessionWriter {
     this.#algorithm = claimed.session.algorithm
     this.#bytesStored = claimed.session.bytes_stored
     this.#digestBefore = claimed.session.digest_so_far
-    this.#heartbeat = setInterval(() => void this.#keep().catch(untilNextBeat), heartbeatMs).unref()
+    this.#heartbeat = setInterval(() => void this.#keep().catch(leaveToNextBeat), heartbeatMs).unref()
   }
 
   static async claim(registry: Registry, key: SessionKey): Promise<SessionWriter> {
@@ -120,12 +120,22 @@ export class SessionWriter {
    */
   async append(chunk: Chunk, algorithm: DigestAlgorithm = this.#algorithm): Promise<void> {
     const expected = this.#expectedBytes(chunk)
+    try {
+      await this.#receive(chunk, { expected, algorithm })
+    } catch (error) {
+      await this.#giveBack().catch(keepFirstFault)
+      throw error
+    }
+  }
+
+  async #receive(chunk: Chunk, { expected, algorithm }: { expected: number | undefined; algorithm: DigestAlgorithm }): Promise<void> {
     const live = await this.#liveHash(algorithm)
     const { receivedBytes, interruption } = await receive(chunk.body, {
       partial: { write: (chunks, position) => this.#writeAsHolder(chunks, position) },
       position: this.#bytesStored,
       hash: live.hash,
-      release: chunk.release ?? keepForGarbageCollection,
+      ...(chunk.release === undefined ? {} : { release: chunk.release }),
+      ...(expected === undefined ? {} : { limitBytes: expected }),
     })
     if (expected !== undefined && interruption === undefined && receivedBytes !== expected) {
       throw new RegistryError('uploadSizeMismatch', { detail: { expectedBytes: expected, receivedBytes } })
@@ -229,6 +239,14 @@ export class SessionWriter {
     return digestSeenBy(await this.#liveHash(algorithm))
   }
 
+  /**
+   * What is not counted must not take room: it may be what filled the disk, for everybody, until the session expires. Not when
+   * the claim may have run out: the file may be another's by now.
+   */
+  async #giveBack(): Promise<void> {
+    if (this.#registry.clock() <= this.#claimedUntilMs) await this.#partial.truncate(this.#bytesStored)
+  }
+
   async #writeAsHolder(chunks: readonly Uint8Array[], position: number): Promise<void> {
     await this.#requireClaim()
     await this.#partial.write(chunks, position)
@@ -255,15 +273,15 @@ export class SessionWriter {
   }
 }
 
-/** Memory that somebody else may still use is freed when nobody does. */
-function keepForGarbageCollection(): void {}
-
 function digestSeenBy({ algorithm, hash }: LiveHash): SupportedDigest {
   return digestFromHex(algorithm, hash.copy().digest('hex'))
 }
 
-/** A beat that failed is made good by the next; three must fail before the claim ends. */
-function untilNextBeat(): void {}
+/** The fault that led here is the one to tell. */
+function keepFirstFault(): void {}
+
+/** One that failed (the disk is full, say) must not end the process; if all do, the claim runs out. */
+function leaveToNextBeat(): void {}
 
 /** A session whose file cannot be opened is let go at once, so that the client's retry does not find it busy. */
 async function openOrLetGo(registry: Registry, writer: string, session: UploadSessionRow): Promise<PartialBlob> {

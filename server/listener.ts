@@ -19,6 +19,8 @@ const serverOptions = {
   // podman asks for up to 1024 ranges in one header.
   maxHeaderSize: 65_536,
   noDelay: true,
+  // A missing Host header is answered like a wrong one; Node's own answer has no body and no length.
+  requireHostHeader: false,
 }
 
 /** How often certificate files are looked at; polling also sees files that are swapped by a symbolic link. */
@@ -104,7 +106,11 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: import('node:stre
   const body = JSON.stringify({
     errors: [{ code: 'UNSUPPORTED', message: `the request is not valid HTTP/1.1 (${error.code ?? 'malformed'})` }],
   })
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
+  const headers = [
+    'Connection: close',
+    'Docker-Distribution-Api-Version: registry/2.0',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }

@@ -7,10 +7,15 @@ import { parseContentRange } from '../../oci/content-range.ts'
 import type { Chunk } from '../../registry/upload-session.ts'
 import type { Context } from './exchange.ts'
 
-/** Bytes the request announces: its Content-Length, 0 without a body, undefined for chunked transfer. */
+/**
+ * Bytes the request announces: its Content-Length, 0 without a body, undefined for chunked transfer.
+ * @throws {RegistryError} requestInvalid: the body is transferred in a coding that is not undone here. Spec: RFC 9112, 6.1.
+ */
 export function announcedBytes(ctx: Context): number | undefined {
-  if (ctx.req.headers['transfer-encoding'] !== undefined) return undefined
-  return Number(ctx.req.headers['content-length'] ?? 0)
+  const coding = ctx.req.headers['transfer-encoding']
+  if (coding === undefined) return Number(ctx.req.headers['content-length'] ?? 0)
+  if (coding.toLowerCase() === 'chunked') return undefined
+  throw new RegistryError('requestInvalid', { message: 'a request body is transferred as it is or chunked, in no other coding' })
 }
 
 /** The request as a chunk of a blob. */
@@ -38,7 +43,8 @@ export function bodyOf(ctx: Context): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]: () => {
       if (ctx.req.headers.expect?.toLowerCase() === '100-continue') ctx.res.writeContinue()
-      return ctx.req[Symbol.asyncIterator]()
+      // Whoever stops early leaves a request that can still be answered: its connection must not end with the reading.
+      return ctx.req.iterator({ destroyOnReturn: false })
     },
   }
 }

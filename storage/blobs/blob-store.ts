@@ -44,6 +44,8 @@ export interface PartialBlob {
   /** Writes all chunks at `position`, in order. @throws {RegistryError} storageFull, storageFailed */
   write(chunks: readonly Uint8Array[], position: number): Promise<void>
   read(target: Uint8Array, position: number): Promise<number>
+  /** Gives back what lies beyond the first `sizeBytes` bytes. @throws {RegistryError} storageFailed */
+  truncate(sizeBytes: number): Promise<void>
   /**
    * Makes exactly the first `sizeBytes` bytes durable as the blob `digest`, which the caller has verified. When this
    * returns, no crash and no power cut can lose them. The partial is gone afterwards.

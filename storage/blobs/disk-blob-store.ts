@@ -173,6 +173,10 @@ class DiskPartialBlob implements PartialBlob {
     return withFaultsTranslated(async () => (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead)
   }
 
+  async truncate(sizeBytes: number): Promise<void> {
+    await withFaultsTranslated(() => inPool.truncate(this.#file, sizeBytes))
+  }
+
   async commit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
     await withFaultsTranslated(async () => {
       await this.#flushed
