@@ -8,7 +8,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { namespaceOf } from '../oci/repository-name.ts'
 import type { Caller, Identity } from './identity.ts'
 import { isAllowed, type PolicySettings, type Request } from './policy.ts'
-import { catalogAccess, covers, type Access, type Action, type WantedAction } from './scope.ts'
+import { catalogAccess, covers, formatScope, type Access, type Action, type WantedAction } from './scope.ts'
 
 /**
  * Returns if the caller may do this now.
@@ -20,7 +20,7 @@ export function authorize(settings: PolicySettings, caller: Caller, request: Req
   const allowed = isAllowed(settings, caller.identity, request)
   if (settings.isOpen && allowed && (request.kind === 'repository' || request.kind === 'catalog' || request.kind === 'base')) return
   // Even for a public repository: docker, podman and crane learn only from this answer that there is a way to sign in.
-  if (caller.via === 'nothing') throw new RegistryError('unauthenticated')
+  if (caller.via === 'nothing') throw new RegistryError('unauthenticated', { message: lacksRight(caller.identity, request) })
   if (!isCovered(caller.access, request)) {
     throw new RegistryError('scopeInsufficient', { message: allowed ? lacksScope(request) : lacksRight(caller.identity, request) })
   }
@@ -42,7 +42,10 @@ function scopeOf(request: Request): Access | WantedAction | undefined {
 }
 
 function lacksScope(request: Request): string {
-  if (request.kind === 'repository') return `the token does not cover ${request.action} on ${request.name}`
+  if (request.kind === 'repository') {
+    const scope = formatScope({ type: 'repository', name: request.name, actions: [request.action] })
+    return `the token does not cover ${request.action} on ${request.name}: ask for the scope ${scope}`
+  }
   if (request.kind === 'catalog') return 'the token does not cover the catalog: ask for the scope registry:catalog:*'
   return 'a token of the registry protocol does not open this: sign in with user name and password'
 }
