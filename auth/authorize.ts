@@ -12,8 +12,9 @@ import { catalogAccess, covers, formatScope, type Access, type Action, type Want
 
 /**
  * Returns if the caller may do this now.
- * @throws {RegistryError} unauthenticated: no credentials, or an anonymous token whose grant no longer holds
- * @throws {RegistryError} scopeInsufficient: the token does not cover it, whether or not the account could have one that does
+ * @throws {RegistryError} unauthenticated: no credentials
+ * @throws {RegistryError} scopeInsufficient: the token does not cover it, whether or not the account could have one that does;
+ *   or it is an anonymous one whose grant no longer holds
  * @throws {RegistryError} denied: the caller is known and may not
  */
 export function authorize(settings: PolicySettings, caller: Caller, request: Request): void {
@@ -25,7 +26,8 @@ export function authorize(settings: PolicySettings, caller: Caller, request: Req
     throw new RegistryError('scopeInsufficient', { message: allowed ? lacksScope(request) : lacksRight(caller.identity, request) })
   }
   if (allowed) return
-  const reason = caller.identity.kind === 'anonymous' ? 'unauthenticated' : 'denied'
+  // An anonymous token that no longer suffices counts as too narrow: with that word clients fetch another or ask for a login.
+  const reason = caller.identity.kind === 'anonymous' ? 'scopeInsufficient' : 'denied'
   throw new RegistryError(reason, { message: lacksRight(caller.identity, request) })
 }
 

@@ -54,7 +54,7 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     'anonymous token for what was public once',
     withToken(anonymous, 'repository:alice/app:pull'),
     on('pull', 'private'),
-    'unauthenticated',
+    'scopeInsufficient',
     'authentication required: log in to pull alice/app',
   ],
   [
