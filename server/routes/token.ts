@@ -18,8 +18,10 @@ const formBytes = 64 * 1024
 
 /** GET: Basic credentials or none; docker, podman and most others. */
 export async function getToken(ctx: Context, services: Services): Promise<void> {
-  const header = ctx.req.headers.authorization
-  const caller = await services.authenticator.authenticate(header)
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  // A token that bought the next one would outgrow its scope and outlive its time.
+  if (caller.via === 'bearer')
+    throw new RegistryError('scopeInsufficient', { message: 'a token buys no other: sign in with user name and password' })
   await replyToken(ctx, services, { identity: caller.identity, scopes: queryOf(ctx).getAll('scope') })
 }
 
