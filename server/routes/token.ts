@@ -36,8 +36,8 @@ export async function postToken(ctx: Context, services: Services): Promise<void>
 async function replyToken(ctx: Context, services: Services, wish: { identity: Identity; scopes: readonly string[] }): Promise<void> {
   ctx.state.account = accountNameOf(wish.identity)
   const visibilityOf = async (name: RepositoryName) => (await findRepository(services.registry, name))?.visibility
-  const access = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
-  const { token, expiresInSeconds } = await services.tokens.issue(wish.identity, access)
+  const granted = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
+  const { token, expiresInSeconds, access } = await services.tokens.issue(wish.identity, granted)
   // No issued_at: clients would add it to expires_in and compare with their own clock, which may be wrong.
   replyJson(ctx, { token, access_token: token, expires_in: expiresInSeconds, scope: formatScopes(access) }, { 'Cache-Control': 'no-store' })
 }
