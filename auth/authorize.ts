@@ -5,7 +5,7 @@
  * Invariant: neither reason nor message depends on whether a repository exists beyond what the caller may see anyway.
  */
 import { RegistryError } from '../oci/errors.ts'
-import { namespaceOf } from '../oci/repository-name.ts'
+import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
 import type { Caller, Identity } from './identity.ts'
 import { isAllowed, type PolicySettings, type Request } from './policy.ts'
 import { catalogAccess, covers, formatScope, type Access, type Action, type WantedAction } from './scope.ts'
@@ -54,8 +54,15 @@ function lacksScope(request: Request): string {
 
 function lacksRight(identity: Identity, request: Request): string {
   if (identity.kind === 'anonymous') return `authentication required: log in to ${inWords(request)}`
+  const account = identity.account.name
   const toAsk = 'name' in request ? `${namespaceOf(request.name)} or an administrator` : 'an administrator'
-  return `account "${identity.account.name}" may not ${inWords(request)}: ask ${toAsk} for it`
+  const instead = request.kind === 'repository' && request.action === 'push' ? `push to ${account}/${restOf(request.name)}, or ` : ''
+  return `account "${account}" may not ${inWords(request)}: ${instead}ask ${toAsk} for it`
+}
+
+/** A name without its namespace; the whole of one that is no more than that, such as `hello-world`. */
+function restOf(name: RepositoryName): string {
+  return name.slice(name.indexOf('/') + 1)
 }
 
 function inWords(request: Request): string {

@@ -76,7 +76,7 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     withToken(bob),
     on('push'),
     'scopeInsufficient',
-    'account "bob" may not push to alice/app: ask alice or an administrator for it',
+    'account "bob" may not push to alice/app: push to bob/app, or ask alice or an administrator for it',
   ],
   [
     'token of one who may no longer',
