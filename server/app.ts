@@ -88,7 +88,7 @@ async function answerV2(ctx: Context, services: Services): Promise<void> {
 }
 
 function serviceRouter(services: Services): Router<RequestState> {
-  const router = new Router<RequestState>({ strict: true })
+  const router = new Router<RequestState>({ strict: true, sensitive: true })
   for (const [method, path, endpoint, handler] of serviceRoutes) {
     router[method](path, async (ctx) => {
       ctx.state.endpoint = endpoint
