@@ -104,7 +104,11 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: import('node:stre
   const body = JSON.stringify({
     errors: [{ code: 'UNSUPPORTED', message: `the request is not valid HTTP/1.1 (${error.code ?? 'malformed'})` }],
   })
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
+  const headers = [
+    'Connection: close',
+    'Docker-Distribution-Api-Version: registry/2.0',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }
