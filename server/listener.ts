@@ -19,6 +19,8 @@ const serverOptions = {
   // podman asks for up to 1024 ranges in one header.
   maxHeaderSize: 65_536,
   noDelay: true,
+  // A missing Host header is answered like a wrong one; Node's own answer has no body and no length.
+  requireHostHeader: false,
 }
 
 /** How often certificate files are looked at; polling also sees files that are swapped by a symbolic link. */
