@@ -20,6 +20,8 @@ export function limitDrain(req: IncomingMessage, res: ServerResponse): void {
     const stop = (): void => {
       clearTimeout(timer)
       clearInterval(check)
+      // The connection lives on: it must not gather a listener with every refusal.
+      socket.off('close', stop)
     }
     req.once('end', stop)
     socket.once('close', stop)
