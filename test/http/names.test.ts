@@ -286,7 +286,12 @@ test('digests in paths', async (t) => {
       row('GET', `referrers/${digest}`, { status: 200 }),
       row('DELETE', `blobs/${digest}`, { status: 404, code: 'BLOB_UNKNOWN' }),
       row('DELETE', `manifests/${digest}`, { status: 404, code: 'MANIFEST_UNKNOWN' }),
-      row('PUT', `manifests/${digest}`, { status: 400, code: 'DIGEST_INVALID', body: image.text }),
+      row('PUT', `manifests/${digest}`, {
+        status: 400,
+        code: 'DIGEST_INVALID',
+        body: image.text,
+        headers: { 'Content-Type': image.manifest.mediaType },
+      }),
     ]),
   )
 
