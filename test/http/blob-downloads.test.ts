@@ -73,6 +73,20 @@ test('a client that leaves', async (t) => {
   })
 })
 
+test('what is no request, sent behind one, never gets into the answer to it', async (t) => {
+  const { registry, blobs } = await withLargeBlob(t)
+  const socket = await startDownload(t, registry)
+  socket.on('error', () => undefined)
+  socket.write('this is no HTTP\r\n\r\n')
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  await new Promise((resolve) => void socket.once('close', resolve))
+  const received = Buffer.concat(chunks)
+  const body = received.subarray(received.indexOf('\r\n\r\n') + 4)
+  assert.ok(body.length < large.length && body.equals(large.subarray(0, body.length)), 'other bytes than the blob’s')
+  await untilFilesAreClosed(blobs)
+})
+
 test('downloads that go on', async (t) => {
   const { registry, client, blobs } = await withLargeBlob(t)
 
