@@ -20,7 +20,7 @@ export class OriginReader {
   readonly #proxies = new BlockList()
   readonly #hasProxies: boolean
   /** The last Host header that was found right: nearly every request brings the same. */
-  #knownHost = ''
+  #knownHost: string | undefined
 
   constructor(rules: OriginRules) {
     this.#externalUrl = rules.externalUrl?.replace(/\/+$/, '')
