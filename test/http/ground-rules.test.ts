@@ -224,6 +224,22 @@ test('headers of answers', async (t) => {
   })
 })
 
+test('a registry that is known under another address keeps its paths relative and asks for tokens there', async (t) => {
+  const registry = await startRegistry(t, { settings: { EXTERNAL_URL: 'https://registry.example.com/' } })
+  const client = new Client(registry)
+  await client.pushImage('team/app', 'v1')
+  await client.pushImage('team/app', 'v2')
+  assert.match(await client.startUpload('team/app'), /^\/v2\/team\/app\/blobs\/uploads\//)
+  await checkRow(registry, {
+    rule: '',
+    path: '/v2/team/app/tags/list?n=1',
+    status: 200,
+    gives: { Link: /^<\/v2\/team\/app\/tags\/list\?/ },
+  })
+  const gives = { 'WWW-Authenticate': 'Bearer realm="https://registry.example.com/token",service="lanyard"' }
+  await checkRow(registry, { rule: '', path: '/v2/', as: null, status: 401, gives })
+})
+
 test('requests that are no HTTP, or come without a host', async (t) => {
   const registry = await startRegistry(t)
   const host = `Host: ${registry.host}`
