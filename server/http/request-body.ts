@@ -38,7 +38,8 @@ export function bodyOf(ctx: Context): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]: () => {
       if (ctx.req.headers.expect?.toLowerCase() === '100-continue') ctx.res.writeContinue()
-      return ctx.req[Symbol.asyncIterator]()
+      // Whoever stops early leaves a request that can still be answered: its connection must not end with the reading.
+      return ctx.req.iterator({ destroyOnReturn: false })
     },
   }
 }
