@@ -4,7 +4,7 @@
  */
 import { algorithmOf, digestOf, requireSupported, type Digest, type SupportedDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { parseManifest, type Manifest, type ManifestReference } from '../oci/manifest.ts'
+import { parseManifest, requireAcceptedType, type Manifest, type ManifestReference } from '../oci/manifest.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { linkedBlob } from '../storage/metadata/blobs.ts'
@@ -36,6 +36,7 @@ export interface PushedManifest {
  */
 export async function pushManifest(registry: Registry, push: ManifestPush): Promise<PushedManifest> {
   const { rules, database, clock } = registry
+  requireAcceptedType(push.contentType, rules)
   const digest = digestFor(push)
   const manifest = parseManifest(push.bytes, push.contentType, rules)
   const tags = push.reference.kind === 'tag' ? [push.reference.tag] : push.extraTags

@@ -4,6 +4,7 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { Duplex } from 'node:stream'
 import type { Settings } from './config/settings.ts'
 import type { Logger } from './log.ts'
 
@@ -30,18 +31,28 @@ export class Listener {
   readonly server: Server | TlsServer
   readonly #settings: Settings
   readonly #log: Logger
+  /** Answers under way, by connection: pipelined requests have several. */
+  readonly #answers = new WeakMap<Duplex, Set<ServerResponse>>()
   #draining: NodeJS.Timeout | undefined
 
   /** @throws when the certificate or the key cannot be read or do not fit. */
   constructor(settings: Settings, log: Logger, handler: RequestHandler) {
     this.#settings = settings
     this.#log = log
-    const handle = (req: IncomingMessage, res: ServerResponse): void => void handler(req, res)
+    const handle = (req: IncomingMessage, res: ServerResponse): void => {
+      this.#note(req.socket, res)
+      void handler(req, res)
+    }
     this.server = settings.tls.certificate === undefined ? createServer(serverOptions, handle) : this.#createTlsServer(handle)
     this.server.setTimeout(settings.http.idleSeconds * 1000)
     // Asked before the body is sent: refused or told to go on by the handler, once it knows whether the caller may.
     this.server.on('checkContinue', handle)
-    this.server.on('clientError', refuseMalformed)
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+      const isAnswering = [...(this.#answers.get(socket) ?? [])].some((res) => res.headersSent)
+      // In the middle of an answer a refusal would become a part of it: better a broken connection than wrong bytes.
+      if (isAnswering) socket.destroy()
+      else refuseMalformed(error, socket)
+    })
   }
 
   /** Resolves when connections are accepted. */
@@ -71,6 +82,12 @@ export class Listener {
     for (const file of this.#certificateFiles()) unwatchFile(file)
   }
 
+  #note(socket: Duplex, res: ServerResponse): void {
+    const answers = this.#answers.get(socket) ?? new Set()
+    this.#answers.set(socket, answers.add(res))
+    res.once('close', () => answers.delete(res))
+  }
+
   #createTlsServer(handler: (req: IncomingMessage, res: ServerResponse) => void): TlsServer {
     const server = createTlsServer({ ...serverOptions, ...this.#readCertificate(), ALPNProtocols: ['http/1.1'] }, handler)
     const reload = (): void => {
@@ -97,7 +114,7 @@ export class Listener {
 }
 
 /** A request that is no HTTP: one short answer, and the connection ends. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return

@@ -63,11 +63,22 @@ export class OriginReader {
  * Spec: RFC 9112, 3.2: exactly one.
  */
 function calledHost(req: IncomingMessage): string | undefined {
-  const [host, ...others] = req.headersDistinct['host'] ?? []
-  if (others.length > 0) return undefined
-  if (host !== undefined || req.httpVersion !== '1.0') return host
-  const { localAddress = '', localPort } = req.socket
-  return `${isIP(localAddress) === 6 ? `[${localAddress}]` : localAddress}:${localPort}`
+  const { host } = req.headers
+  if (host === undefined && req.httpVersion === '1.0') {
+    const { localAddress = '', localPort } = req.socket
+    return `${isIP(localAddress) === 6 ? `[${localAddress}]` : localAddress}:${localPort}`
+  }
+  return hasTwoHosts(req.rawHeaders) ? undefined : host
+}
+
+/** Node keeps the first and drops the others. */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? ''
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count > 1
 }
 
 function forwarded(req: IncomingMessage, name: 'x-forwarded-proto' | 'x-forwarded-host'): string {

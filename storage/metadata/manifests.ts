@@ -137,14 +137,22 @@ export interface ReferrerPage {
 
 /** One page of the manifests whose subject is the given digest, by push time, then digest. */
 export async function listReferrers(db: Reader, page: ReferrerPage): Promise<ReferrerRow[]> {
-  let query = db
-    .selectFrom('manifest')
+  return referrersQuery(db, page)
     .select(['digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations', 'pushed_at_ms'])
-    .where('repository_id', '=', page.repositoryId)
-    .where('subject_digest', '=', page.subject)
-  if (page.artifactTypes.length > 0) query = query.where('artifact_type', 'in', [...page.artifactTypes])
-  const { after } = page
+    .$castTo<ReferrerRow>()
+    .execute()
+}
+
+/** The sizes in bytes of the manifests of the same page, without reading what may be large. */
+export async function listReferrerSizes(db: Reader, page: ReferrerPage): Promise<number[]> {
+  const rows = await referrersQuery(db, page).select('size_bytes').execute()
+  return rows.map((row) => row.size_bytes)
+}
+
+function referrersQuery(db: Reader, { repositoryId, subject, artifactTypes, after, limit }: ReferrerPage) {
+  let query = db.selectFrom('manifest').where('repository_id', '=', repositoryId).where('subject_digest', '=', subject)
+  if (artifactTypes.length > 0) query = query.where('artifact_type', 'in', [...artifactTypes])
   if (after)
     query = query.where((where) => where(where.refTuple('pushed_at_ms', 'digest'), '>', where.tuple(after.pushedAtMs, after.digest)))
-  return query.orderBy('pushed_at_ms').orderBy('digest').limit(page.limit).$castTo<ReferrerRow>().execute()
+  return query.orderBy('pushed_at_ms').orderBy('digest').limit(limit)
 }
