@@ -4,11 +4,16 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import { systemCode } from '../storage/faults.ts'
+import type { ListenAddress } from './config/listen.ts'
 import type { Settings } from './config/settings.ts'
 import type { Logger } from './log.ts'
 
 /** Answers a request; never rejects. */
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
+
+/** The address or the certificate of the settings cannot be used; the message says which and what to do. */
+export class ListenerError extends Error {}
 
 const serverOptions = {
   // Progress is limited by idleSeconds; a limit on the whole request would cut large uploads on slow lines.
@@ -30,7 +35,7 @@ export class Listener {
   readonly #log: Logger
   #draining: NodeJS.Timeout | undefined
 
-  /** @throws when the certificate or the key cannot be read or do not fit. */
+  /** @throws {ListenerError} the certificate or the key cannot be read, or they do not fit */
   constructor(settings: Settings, log: Logger, handler: RequestHandler) {
     this.#settings = settings
     this.#log = log
@@ -42,12 +47,13 @@ export class Listener {
     this.server.on('clientError', refuseMalformed)
   }
 
-  /** Resolves when connections are accepted. */
-  listen(address: { host: string; port: number }): Promise<void> {
+  /** Resolves when connections are accepted. @throws {ListenerError} the address cannot be had */
+  listen(address: ListenAddress): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.server.once('error', reject)
+      const fail = (error: Error): void => reject(new ListenerError(explainAddress(error, address), { cause: error }))
+      this.server.once('error', fail)
       this.server.listen({ ...address, backlog: 2048 }, () => {
-        this.server.off('error', reject)
+        this.server.off('error', fail)
         resolve()
       })
     })
@@ -70,10 +76,11 @@ export class Listener {
   }
 
   #createTlsServer(handler: (req: IncomingMessage, res: ServerResponse) => void): TlsServer {
-    const server = createTlsServer({ ...serverOptions, ...this.#readCertificate(), ALPNProtocols: ['http/1.1'] }, handler)
+    const server = createTlsServer({ ...serverOptions, ALPNProtocols: ['http/1.1'] }, handler)
+    this.#useCertificate(server)
     const reload = (): void => {
       try {
-        server.setSecureContext(this.#readCertificate())
+        this.#useCertificate(server)
         this.#log.info('the TLS certificate was loaded again')
       } catch (error) {
         this.#log.error({ err: error }, 'the new TLS certificate cannot be used, the old one stays')
@@ -88,10 +95,36 @@ export class Listener {
     return [certificate, key].filter((file) => file !== undefined)
   }
 
-  #readCertificate(): { cert: Buffer; key: Buffer } {
-    const [certificate, key] = this.#certificateFiles()
-    return { cert: readFileSync(certificate ?? ''), key: readFileSync(key ?? '') }
+  #useCertificate(server: TlsServer): void {
+    const [certificate = '', key = ''] = this.#certificateFiles()
+    const pair = { cert: readPem('tls.certificate', certificate), key: readPem('tls.key', key) }
+    try {
+      server.setSecureContext(pair)
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error)
+      throw new ListenerError(`tls.certificate ${certificate} and tls.key ${key} cannot be used together: ${fault}`, { cause: error })
+    }
   }
+}
+
+function readPem(setting: string, path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new ListenerError(`${setting} ${path} cannot be read (${systemCode(error) ?? 'unreadable'})`, { cause: error })
+  }
+}
+
+function explainAddress(error: Error, { host, port }: ListenAddress): string {
+  const code = systemCode(error) ?? error.message
+  const advice: Record<string, string> = {
+    EADDRINUSE: 'another program uses it: stop that one, or choose another port',
+    EADDRNOTAVAIL: 'it is not an address of this machine',
+    EACCES: 'this user may not use it; ports below 1024 often need a privilege',
+    ENOTFOUND: 'the host name is not known',
+  }
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return `cannot listen on ${address} (the listen setting): ${advice[code] ?? code}`
 }
 
 /** A request that is no HTTP: one short answer, and the connection ends. */

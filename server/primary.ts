@@ -25,6 +25,9 @@ const snapshotMs = 1_000
 /** Beyond the grace period: what a worker needs to write down what its cut requests left. */
 const farewellMs = 4_000
 
+/** No worker can serve; the message is the sentence that says why. */
+export class StartError extends Error {}
+
 export interface Started {
   readonly preparation: Preparation
   /** The port that is listened on, also when 0 asked for any. */
@@ -41,6 +44,7 @@ export class Primary {
   readonly #started = Promise.withResolvers<number>()
   #services: Services | undefined
   #requests = 0
+  #isServing = false
   #isDraining = false
 
   constructor(settings: Settings) {
@@ -50,7 +54,8 @@ export class Primary {
 
   /**
    * Resolves when the first worker accepts connections.
-   * @throws {DataFolderError} {SchemaError} the folder cannot be used; Error: the address or the certificate cannot be
+   * @throws {DataFolderError} {SchemaError} {SigningKeyError} the folder cannot be used
+   * @throws {StartError} the address or the certificate cannot
    */
   async start(): Promise<Started> {
     const lock = DataFolderLock.acquire(dataLayout(this.#settings.data), this.#settings.listen)
@@ -94,10 +99,11 @@ export class Primary {
         return this.#send(worker, { kind: 'start', settings: this.#settings })
       case 'listening':
         this.#workers.set(worker, { processId: message.processId, startedAtMs: Date.now() })
+        this.#isServing = true
         return this.#started.resolve(message.port)
       case 'failed':
-        this.#log.error({ pid: worker.process.pid }, message.message)
-        return this.#started.reject(new Error(message.message))
+        if (this.#isServing) this.#log.error({ worker: worker.process.pid }, message.message)
+        return this.#started.reject(new StartError(message.message))
       case 'snapshot':
         this.#snapshots.get(message.request)?.(message.snapshot)
         this.#snapshots.delete(message.request)
@@ -112,7 +118,7 @@ export class Primary {
     const known = this.#workers.get(worker)
     this.#workers.delete(worker)
     if (this.#isDraining || !known) return
-    this.#log.error({ pid: worker.process.pid, ...end }, 'a worker died, another takes its place')
+    this.#log.error({ worker: worker.process.pid, ...end }, 'a worker died, another takes its place')
     this.#metrics.recordWorkerRestart()
     if (known.processId !== undefined && this.#services) await releaseSessionsOf(this.#services.registry, known.processId)
     const pauseMs = Date.now() - known.startedAtMs < earlyDeathMs ? restartPauseMs : 0
