@@ -28,12 +28,6 @@ const farewellMs = 4_000
 /** No worker can serve; the message is the sentence that says why. */
 export class StartError extends Error {}
 
-export interface Started {
-  readonly preparation: Preparation
-  /** The port that is listened on, also when 0 asked for any. */
-  readonly port: number
-}
-
 export class Primary {
   readonly #settings: Settings
   readonly #log: Logger
@@ -53,17 +47,18 @@ export class Primary {
   }
 
   /**
-   * Resolves when the first worker accepts connections.
+   * Resolves when the first worker accepts connections, with the port, also when 0 asked for any.
+   * @param onPrepared called as soon as the folder is ready: what it tells once must be told even if the start fails later
    * @throws {DataFolderError} {SchemaError} {SigningKeyError} the folder cannot be used
    * @throws {StartError} the address or the certificate cannot
    */
-  async start(): Promise<Started> {
+  async start(onPrepared: (preparation: Preparation) => void): Promise<number> {
     const lock = DataFolderLock.acquire(dataLayout(this.#settings.data), this.#settings.listen)
     try {
       // The workers load their modules while the folder is made ready.
       cluster.setupPrimary({ exec: fileURLToPath(new URL('start-worker.js', import.meta.url)) })
       for (let count = 0; count < this.#settings.workers; count++) this.#fork()
-      const preparation = await prepareDataFolder(this.#settings, Date.now)
+      onPrepared(await prepareDataFolder(this.#settings, Date.now))
       this.#services = await createServices(this.#settings, {
         log: this.#log,
         metrics: this.#metrics,
@@ -75,7 +70,7 @@ export class Primary {
       const port = await this.#started.promise
       const stopJobs = startJobs(this.#services)
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void this.#stop(signal, { lock, stopJobs }))
-      return { preparation, port }
+      return port
     } catch (error) {
       this.#isDraining = true
       for (const worker of this.#workers.keys()) worker.process.kill('SIGKILL')
