@@ -115,17 +115,36 @@ export class Primary {
     if (this.#isDraining || !known) return
     this.#log.error({ worker: worker.process.pid, ...end }, 'a worker died, another takes its place')
     this.#metrics.recordWorkerRestart()
-    if (known.processId !== undefined && this.#services) await releaseSessionsOf(this.#services.registry, known.processId)
+    await this.#releaseSessions(known.processId)
     const pauseMs = Date.now() - known.startedAtMs < earlyDeathMs ? restartPauseMs : 0
     setTimeout(() => !this.#isDraining && this.#fork(), pauseMs)
   }
 
+  /** A disk that fails here must not take the primary with it: the claims run out by themselves in a minute. */
+  async #releaseSessions(processId: string | undefined): Promise<void> {
+    if (processId === undefined || !this.#services) return
+    try {
+      await releaseSessionsOf(this.#services.registry, processId)
+    } catch (error) {
+      this.#log.error({ err: error }, 'the upload sessions of a dead worker could not be released')
+    }
+  }
+
   /** Text over the primary and all workers; one that does not answer in time is left out. */
   async #collectMetrics(): Promise<string> {
-    await this.#services?.measureStore()
+    await this.#measureStore()
     const workers = [...this.#workers.keys()].map((worker) => this.#snapshotOf(worker))
     const snapshots = await Promise.all([this.#metrics.snapshot(), ...workers])
     return aggregateSnapshots(snapshots.filter((snapshot) => snapshot !== undefined))
+  }
+
+  /** Metrics are looked at most when something fails: without the rows the other numbers are still told. */
+  async #measureStore(): Promise<void> {
+    try {
+      await this.#services?.measureStore()
+    } catch (error) {
+      this.#log.error({ err: error }, 'the store could not be measured')
+    }
   }
 
   #snapshotOf(worker: Worker): Promise<MetricsSnapshot | undefined> {
