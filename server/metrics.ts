@@ -43,7 +43,7 @@ export const metricTable = {
     name: 'lanyard_uploads_finished_total',
     type: 'counter',
     labels: ['outcome'],
-    help: 'Uploads that ended: stored, mounted, cancelled, expired or failed.',
+    help: 'Uploads that ended: stored, mounted, cancelled, expired, or failed (another digest than announced, or the disk could not take them).',
   },
   blobs: {
     name: 'lanyard_blobs_stored',
@@ -126,7 +126,7 @@ export function createMetrics() {
         isOver = true
       }
     },
-    recordUpload: (outcome: UploadOutcome): void => uploadsFinished.inc({ outcome }),
+    recordUploads: (outcome: UploadOutcome, count = 1): void => uploadsFinished.inc({ outcome }, count),
     recordLogin: (outcome: LoginOutcome): void => logins.inc({ outcome }),
     recordWorkerRestart: (): void => workerRestarts.inc(),
     /** Totals as the rows have them: the same whichever process reads them. */
