@@ -4,7 +4,7 @@
  */
 import { Command } from 'commander'
 import { ConfigError } from '../server/config/load.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { SigningKeyError } from '../auth/signing-keys.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
@@ -31,9 +31,14 @@ const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, Sign
 
 /** Faults that a person can act on are one sentence; anything else is ours and keeps its stack. */
 function explain(error: unknown): string {
-  if (error instanceof RegistryError && error.cause instanceof Error) return `${error.message} (${error.cause.message})`
+  // The registry's clients are told to ask the operator; this is the operator.
+  if (isStorageFault(error) && error.cause instanceof Error) return `the data folder cannot be used: ${error.cause.message}`
   if (error instanceof Error && expected.some((kind) => error instanceof kind)) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+function isStorageFault(error: unknown): error is RegistryError {
+  return isRegistryError(error, 'storageFailed') || isRegistryError(error, 'storageFull')
 }
 
 try {
