@@ -18,6 +18,8 @@ import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
 
 const request = { endpoint: 'blob', method: 'GET', status: 200, durationMs: 3, receivedBytes: 100, sentBytes: 5000 }
 
+const noUploads = { stored: 0, mounted: 0, cancelled: 0, expired: 0, failed: 0 }
+
 async function sumOf(...processes: Metrics[]): Promise<Samples> {
   return parseSamples(await aggregateSnapshots(await Promise.all(processes.map((each) => each.snapshot()))))
 }
@@ -32,6 +34,12 @@ for (const [key, row] of Object.entries(metricTable)) {
     assert.ok(text.includes(`# HELP ${row.name} ${row.help}\n# TYPE ${row.name} ${row.type}\n`))
   })
 }
+
+test('every outcome is there at nothing before it happened, so that its first one shows as an increase', async () => {
+  const samples = await sumOf(createMetrics())
+  assert.deepEqual(samplesOf(samples, 'lanyard_uploads_finished_total'), noUploads)
+  assert.deepEqual(samplesOf(samples, 'lanyard_logins_total'), { accepted: 0, refused: 0, busy: 0 })
+})
 
 test('a request is counted by route, method and status, its time by route and method, its bytes as they are', async () => {
   const metrics = createMetrics()
@@ -83,8 +91,8 @@ test('over several processes counters, histograms and gauges add up; what every 
   assert.deepEqual(samplesOf(samples, 'lanyard_http_requests_total'), { 'blob GET 200': 3 })
   assert.equal(samplesOf(samples, 'lanyard_http_request_duration_seconds_count')['blob GET'], 3)
   assert.equal(samples.get('lanyard_uploads_active'), 2)
-  assert.deepEqual(samplesOf(samples, 'lanyard_logins_total'), { accepted: 2, busy: 1 })
-  assert.deepEqual(samplesOf(samples, 'lanyard_uploads_finished_total'), { expired: 5 })
+  assert.deepEqual(samplesOf(samples, 'lanyard_logins_total'), { accepted: 2, refused: 0, busy: 1 })
+  assert.deepEqual(samplesOf(samples, 'lanyard_uploads_finished_total'), { ...noUploads, expired: 5 })
   assert.deepEqual(samplesOf(samples, 'lanyard_errors_total'), { blobUnknown: 1 })
   assert.equal(samples.get('lanyard_worker_restarts_total'), 1)
   assert.equal(samples.get('lanyard_blobs_stored'), 7)
@@ -206,7 +214,7 @@ test('every upload is counted by how it ended, and one that can still go on is n
   assert.equal(await statusOf('PUT', `/v2/admin/one/blobs/uploads/${'0'.repeat(36)}?digest=${sha256('nowhere')}`), 404)
 
   const outcomes = samplesOf(await readMetrics(admin), 'lanyard_uploads_finished_total')
-  assert.deepEqual(outcomes, { stored: 3, mounted: 1, cancelled: 1, failed: 2 })
+  assert.deepEqual(outcomes, { stored: 3, mounted: 1, cancelled: 1, expired: 0, failed: 2 })
 })
 
 test('uploads that expire are counted by the clocked job', async (t) => {
@@ -215,7 +223,7 @@ test('uploads that expire are counted by the clocked job', async (t) => {
   for (let count = 0; count < 3; count++) await admin.startUpload('admin/one')
   registry.advance(25 * 3_600_000)
   await startJobs(registry.services)()
-  assert.deepEqual(samplesOf(await readMetrics(admin), 'lanyard_uploads_finished_total'), { expired: 3 })
+  assert.deepEqual(samplesOf(await readMetrics(admin), 'lanyard_uploads_finished_total'), { ...noUploads, expired: 3 })
   assert.deepEqual(await expireUploads(registry.services.registry), { sessions: 0, files: 0 })
 })
 
@@ -277,7 +285,7 @@ test('passwords are counted by what became of them, by either way they come; tok
     [new Client(registry, 'Basic %%%').call('GET', '/v2/'), 401],
   ]
   for (const [answer, status] of steps) assert.equal((await answer).status, status)
-  assert.deepEqual(samplesOf(await readMetrics(scraper), 'lanyard_logins_total'), { accepted: 3, refused: 3 })
+  assert.deepEqual(samplesOf(await readMetrics(scraper), 'lanyard_logins_total'), { accepted: 3, refused: 3, busy: 0 })
 })
 
 test('logins that are turned away are counted as busy', async (t) => {
@@ -290,6 +298,7 @@ test('logins that are turned away are counted as busy', async (t) => {
   const busy = statuses.filter((status) => status === 503).length
   assert.ok(busy > 0, 'the queue of one was full at least once')
   assert.deepEqual(samplesOf(await readMetrics(new Client(registry, `Bearer ${token}`)), 'lanyard_logins_total'), {
+    accepted: 0,
     refused: count - busy,
     busy,
   })
