@@ -35,7 +35,8 @@ class Worker {
       case 'start':
         return this.#start(message.settings).catch(giveUp)
       case 'drain':
-        return this.#drain?.()
+        // Not serving yet: there is nothing to finish, and afterwards nobody would ask again.
+        return this.#drain === undefined ? process.exit(0) : this.#drain()
       case 'snapshot':
         return send({ kind: 'snapshot', request: message.request, snapshot: await this.#metrics.snapshot() })
       case 'metrics':
