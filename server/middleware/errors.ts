@@ -13,7 +13,8 @@ import type { Services } from '../services.ts'
 
 /** Answers of 503 that are no fault of the server: anybody could fill the log with stacks by asking for them. */
 const foreseen: ReadonlySet<ErrorReason> = new Set(['loginBusy', 'shuttingDown'])
-const keptHeaders = new Set(['x-request-id', 'docker-distribution-api-version'])
+/** Connection is the listener's: while it ends, every answer says so. */
+const keptHeaders = new Set(['x-request-id', 'docker-distribution-api-version', 'connection'])
 
 export function errors(services: Services): Middleware<RequestState> {
   return async (ctx, next) => {
