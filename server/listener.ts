@@ -1,7 +1,7 @@
 /**
  * The HTTP server of one process: limits that real clients need, TLS with reload, an orderly end.
  */
-import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { systemCode } from '../storage/faults.ts'
@@ -26,7 +26,7 @@ const serverOptions = {
   noDelay: true,
 }
 
-/** How often certificate files are looked at; polling also sees files that are swapped by a symbolic link. */
+/** How often the certificate files are read again: looking at their times would miss a change during the start. */
 const certificatePollMs = 2_000
 
 export class Listener {
@@ -34,6 +34,11 @@ export class Listener {
   readonly #settings: Settings
   readonly #log: Logger
   #draining: NodeJS.Timeout | undefined
+  #polling: NodeJS.Timeout | undefined
+  /** The content of the certificate files when they were last used or refused. */
+  #certificateSeen = ''
+  /** What was wrong with them at the last look, so that it is logged once and not every time. */
+  #certificateFault = ''
 
   /** @throws {ListenerError} the certificate or the key cannot be read, or they do not fit */
   constructor(settings: Settings, log: Logger, handler: RequestHandler) {
@@ -72,34 +77,38 @@ export class Listener {
     await closed
     clearTimeout(cut)
     clearInterval(this.#draining)
-    for (const file of this.#certificateFiles()) unwatchFile(file)
+    clearInterval(this.#polling)
   }
 
   #createTlsServer(handler: (req: IncomingMessage, res: ServerResponse) => void): TlsServer {
     const server = createTlsServer({ ...serverOptions, ALPNProtocols: ['http/1.1'] }, handler)
     this.#useCertificate(server)
-    const reload = (): void => {
-      try {
-        this.#useCertificate(server)
-        this.#log.info('the TLS certificate was loaded again')
-      } catch (error) {
-        this.#log.error({ err: error }, 'the new TLS certificate cannot be used, the old one stays')
-      }
-    }
-    for (const file of this.#certificateFiles()) watchFile(file, { interval: certificatePollMs, persistent: false }, reload)
+    this.#polling = setInterval(() => this.#reloadCertificate(server), certificatePollMs).unref()
     return server
   }
 
-  #certificateFiles(): string[] {
-    const { certificate, key } = this.#settings.tls
-    return [certificate, key].filter((file) => file !== undefined)
+  #reloadCertificate(server: TlsServer): void {
+    try {
+      if (this.#useCertificate(server)) this.#log.info('the TLS certificate was loaded again')
+      this.#certificateFault = ''
+    } catch (error) {
+      const fault = String(error)
+      if (fault === this.#certificateFault) return
+      this.#certificateFault = fault
+      this.#log.error({ err: error }, 'the new TLS certificate cannot be used, the old one stays')
+    }
   }
 
-  #useCertificate(server: TlsServer): void {
-    const [certificate = '', key = ''] = this.#certificateFiles()
+  /** @returns false when the files are what they were. @throws {ListenerError} once for each content that cannot be used */
+  #useCertificate(server: TlsServer): boolean {
+    const { certificate = '', key = '' } = this.#settings.tls
     const pair = { cert: readPem('tls.certificate', certificate), key: readPem('tls.key', key) }
+    const content = `${pair.cert}\0${pair.key}`
+    if (content === this.#certificateSeen) return false
+    this.#certificateSeen = content
     try {
       server.setSecureContext(pair)
+      return true
     } catch (error) {
       const fault = error instanceof Error ? error.message : String(error)
       throw new ListenerError(`tls.certificate ${certificate} and tls.key ${key} cannot be used together: ${fault}`, { cause: error })
@@ -107,9 +116,9 @@ export class Listener {
   }
 }
 
-function readPem(setting: string, path: string): Buffer {
+function readPem(setting: string, path: string): string {
   try {
-    return readFileSync(path)
+    return readFileSync(path, 'utf8')
   } catch (error) {
     throw new ListenerError(`${setting} ${path} cannot be read (${systemCode(error) ?? 'unreadable'})`, { cause: error })
   }
