@@ -3,13 +3,19 @@
  */
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { loadSettingsFor } from './config.ts'
-import { DataFolderError, DataFolderLock, readHolder } from '../storage/data-folder-lock.ts'
+import { DataFolderError, DataFolderLock } from '../storage/data-folder-lock.ts'
+import { systemCode } from '../storage/faults.ts'
 import { dataLayout, type DataLayout } from '../storage/layout.ts'
 import { Database } from '../storage/metadata/database.ts'
-import { migrate } from '../storage/metadata/migrate.ts'
+import { isMigrated, migrate } from '../storage/metadata/migrate.ts'
 import type { Settings } from '../server/config/settings.ts'
 import { CommandError } from './terminal.ts'
+
+/** How long a command waits for another process to make the folder ready. */
+const patienceMs = 10_000
+const pollMs = 50
 
 export interface Opened {
   readonly settings: Settings
@@ -42,15 +48,31 @@ export function requireDataFolder(layout: DataLayout): void {
   throw new CommandError(`there is no registry in ${layout.root}: ${advice}`)
 }
 
-/** Without a server the schema may be old or missing: it is brought up to date under the lock. With one it is current. */
+/**
+ * Without a server the schema may be old or missing: it is brought up to date under the lock. Whoever else holds the lock, a
+ * server that starts or another command, does the same: that is waited for.
+ */
 async function makeReady(layout: DataLayout): Promise<void> {
-  let lock: DataFolderLock
-  try {
-    lock = DataFolderLock.acquire(layout, 'a command')
-  } catch (error) {
-    if (error instanceof DataFolderError && existsSync(layout.database) && readHolder(layout)) return
-    throw error
+  const giveUpAt = performance.now() + patienceMs
+  for (;;) {
+    const lock = acquireIfFree(layout, { mustBeFree: performance.now() > giveUpAt })
+    if (lock) return migrateAndRelease(layout, lock)
+    if (isMigrated(layout)) return
+    await pause(pollMs)
   }
+}
+
+function acquireIfFree(layout: DataLayout, { mustBeFree }: { mustBeFree: boolean }): DataFolderLock | undefined {
+  try {
+    return DataFolderLock.acquire(layout, 'a command')
+  } catch (error) {
+    const isHeld = error instanceof DataFolderError && systemCode(error.cause) === 'SQLITE_BUSY'
+    if (!isHeld || mustBeFree) throw error
+    return undefined
+  }
+}
+
+async function migrateAndRelease(layout: DataLayout, lock: DataFolderLock): Promise<void> {
   try {
     await migrate(layout, Date.now())
   } finally {
