@@ -24,6 +24,9 @@ export interface SigningKey extends SigningKeyFile {
   readonly publicKey: KeyObject
 }
 
+/** A key file that cannot be used, with the sentence that says what to do. */
+export class SigningKeyError extends Error {}
+
 const filePattern = /^(\d{15})-([A-Za-z0-9_-]{43})\.pem$/
 const kidPattern = /^[A-Za-z0-9_-]{43}$/
 const leftoverPattern = /^\.[A-Za-z0-9_-]{43}\.tmp$/
@@ -95,7 +98,7 @@ export class KeyRing {
 
   /**
    * Reads the folder; makes it, and a first key, where there is none.
-   * @throws {Error} a key file cannot be read, or is not the key that its name says
+   * @throws {SigningKeyError} a key file is not the key that its name says, or cannot be read
    */
   static async open(folder: string, clock: Clock): Promise<KeyRing> {
     const ring = new KeyRing(folder, clock)
@@ -166,14 +169,30 @@ function isWithin(ageMs: number, limitMs: number): boolean {
 
 /** undefined: it was deleted since the folder was listed. */
 async function readSigningKey(folder: string, key: SigningKeyFile): Promise<SigningKey | undefined> {
-  const pem = await readFile(join(folder, key.file), 'utf8').catch(undefinedIfAbsent)
+  const path = join(folder, key.file)
+  const pem = await readPem(path)
   if (pem === undefined) return undefined
   const privateKey = parsePrivateKey(pem)
   const publicKey = privateKey && createPublicKey(privateKey)
   if (!privateKey || !publicKey || thumbprintOf(publicKey) !== key.kid) {
-    throw new Error(`the signing key ${join(folder, key.file)} is damaged: delete it (what it signed must log in again) or restore it`)
+    throw new SigningKeyError(`the signing key ${path} is damaged: delete it (what it signed must log in again) or restore it`)
   }
   return { ...key, privateKey, publicKey }
+}
+
+async function readPem(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === 'ENOENT') return undefined
+    throw new SigningKeyError(
+      `the signing key ${path} cannot be read (${String(code)}): it belongs to the user that the registry runs as`,
+      {
+        cause: error,
+      },
+    )
+  }
 }
 
 function parsePrivateKey(pem: string): KeyObject | undefined {
@@ -239,8 +258,12 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 function undefinedIfAbsent(error: unknown): undefined {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+  if (codeOf(error) === 'ENOENT') return undefined
   throw error
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
 function emptyIfAbsent(error: unknown): string[] {

@@ -7,17 +7,17 @@ import { type Command, Option } from 'commander'
 import { describeFlags, renderSettings, renderSettingsJson } from '../server/config/describe.ts'
 import { processEnvironment } from '../server/config/environment.ts'
 import { type LoadedSettings, loadSettings } from '../server/config/load.ts'
-import type { Settings } from '../server/config/settings.ts'
+import { flagNameOf, type Settings } from '../server/config/settings.ts'
 import { type Environment, fileFlag, fileVariable, type Flags } from '../server/config/sources.ts'
 
-const heading = 'Settings (also from the environment and a file, see docs/configuration.md):'
+const sources = 'also from the environment and a file, see docs/configuration.md'
 
 /** `config print` and `config check`; the environment is an argument so that a test can bring its own. */
 export function addConfigCommands(program: Command, env: Environment = processEnvironment()): void {
-  const config = program.command('config').description('the settings in effect')
+  const config = program.command('config').description('the settings in effect').helpCommand(false)
   addSettingFlags(
-    config.command('print').description('show every setting and where its value comes from').option('--json', 'one JSON object', false),
-  ).action((options: { json: boolean }, command: Command) => {
+    config.command('print').description('show every setting and where its value comes from').option('--json', 'one JSON object'),
+  ).action((options: { json?: true }, command: Command) => {
     const loaded = load(command, env)
     write(command, options.json ? renderSettingsJson(loaded) : renderSettings(loaded))
   })
@@ -31,9 +31,20 @@ export function addConfigCommands(program: Command, env: Environment = processEn
 
 /** Registers `--config` and one flag for each setting. @returns the command, to go on with */
 export function addSettingFlags(command: Command): Command {
+  return addFlags(command, { heading: `Settings (${sources}):`, isShown: () => true })
+}
+
+/** The same for a command that only works on the data folder: the other settings are taken too, but its help is about itself. */
+export function addDataFlags(command: Command): Command {
+  const heading = `Settings (${sources}; "lanyard serve --help" lists the others):`
+  return addFlags(command, { heading, isShown: (name) => name === flagNameOf('data') })
+}
+
+function addFlags(command: Command, { heading, isShown }: { heading: string; isShown: (name: string) => boolean }): Command {
   command.optionsGroup(heading)
   command.addOption(new Option(`--${fileFlag} <file>`, `a YAML file of settings (default: what ${fileVariable} names)`))
-  for (const { name, help, isHidden } of describeFlags()) command.addOption(new Option(`--${name} <value>`, help).hideHelp(isHidden))
+  for (const { name, help, isHidden } of describeFlags())
+    command.addOption(new Option(`--${name} <value>`, help).hideHelp(isHidden || !isShown(name)))
   return command
 }
 

@@ -5,20 +5,22 @@ import { Command } from 'commander'
 import { mkdir } from 'node:fs/promises'
 import { createSigningKey, listSigningKeys, revokeSigningKey } from '../auth/signing-keys.ts'
 import { dataLayout } from '../storage/layout.ts'
-import { addSettingFlags, loadSettingsFor } from './config.ts'
+import { addDataFlags, loadSettingsFor } from './config.ts'
+import { requireDataFolder } from './open-database.ts'
 import { CommandError, formatTable, print } from './terminal.ts'
 
 export function addKeyCommands(program: Command): void {
-  const keys = program.command('keys').description('keys that sign tokens')
-  addSettingFlags(keys.command('list').description('the newest signs; older ones still verify what they signed')).action(list)
-  addSettingFlags(keys.command('rotate').description('make a new key; tokens of the old one stay valid until they expire')).action(rotate)
-  addSettingFlags(keys.command('revoke <kid>').description('remove a key that leaked; its tokens end at once')).action(revoke)
+  const keys = program.command('keys').description('keys that sign tokens').helpCommand(false)
+  addDataFlags(keys.command('list').description('all keys: the newest signs, older ones still verify what they signed')).action(list)
+  addDataFlags(keys.command('rotate').description('make a new key; tokens of the old one stay valid until they expire')).action(rotate)
+  addDataFlags(keys.command('revoke <kid>').description('remove a key that leaked; its tokens end at once')).action(revoke)
 }
 
 async function folderOf(command: Command): Promise<string> {
-  const { keys } = dataLayout(loadSettingsFor(command).data)
-  await mkdir(keys, { recursive: true, mode: 0o700 })
-  return keys
+  const layout = dataLayout(loadSettingsFor(command).data)
+  requireDataFolder(layout)
+  await mkdir(layout.keys, { recursive: true, mode: 0o700 })
+  return layout.keys
 }
 
 async function list(_options: object, command: Command): Promise<void> {

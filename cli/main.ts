@@ -4,7 +4,9 @@
  */
 import { Command } from 'commander'
 import { ConfigError } from '../server/config/load.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { SigningKeyError } from '../auth/signing-keys.ts'
+import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
 import { addConfigCommands } from './config.ts'
@@ -25,16 +27,18 @@ addRepositoryCommands(program)
 addKeyCommands(program)
 addConfigCommands(program)
 
+const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
+
 /** Faults that a person can act on are one sentence; anything else is ours and keeps its stack. */
 function explain(error: unknown): string {
-  const isExpected =
-    error instanceof RegistryError ||
-    error instanceof ConfigError ||
-    error instanceof DataFolderError ||
-    error instanceof SchemaError ||
-    error instanceof CommandError
-  if (isExpected) return error.message
+  // The registry's clients are told to ask the operator; this is the operator.
+  if (isStorageFault(error) && error.cause instanceof Error) return `the data folder cannot be used: ${error.cause.message}`
+  if (error instanceof Error && expected.some((kind) => error instanceof kind)) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+function isStorageFault(error: unknown): error is RegistryError {
+  return isRegistryError(error, 'storageFailed') || isRegistryError(error, 'storageFull')
 }
 
 try {

@@ -3,12 +3,19 @@
  */
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { loadSettingsFor } from './config.ts'
-import { DataFolderError, DataFolderLock, readHolder } from '../storage/data-folder-lock.ts'
+import { DataFolderError, DataFolderLock } from '../storage/data-folder-lock.ts'
+import { systemCode } from '../storage/faults.ts'
 import { dataLayout, type DataLayout } from '../storage/layout.ts'
 import { Database } from '../storage/metadata/database.ts'
-import { migrate } from '../storage/metadata/migrate.ts'
+import { isMigrated, migrate } from '../storage/metadata/migrate.ts'
 import type { Settings } from '../server/config/settings.ts'
+import { CommandError } from './terminal.ts'
+
+/** How long a command waits for another process to make the folder ready. */
+const patienceMs = 10_000
+const pollMs = 50
 
 export interface Opened {
   readonly settings: Settings
@@ -18,11 +25,13 @@ export interface Opened {
 
 /**
  * Runs `work` on the folder's database and closes it.
- * @throws {DataFolderError} {SchemaError} the folder cannot be used
+ * @param options.mayCreate makes a folder that is not there; otherwise a mistyped path would become one
+ * @throws {DataFolderError} {SchemaError} {CommandError} the folder cannot be used
  */
-export async function withDatabase(command: Command, work: (opened: Opened) => Promise<void>): Promise<void> {
+export async function withDatabase(command: Command, work: (opened: Opened) => Promise<void>, { mayCreate = false } = {}): Promise<void> {
   const settings = loadSettingsFor(command)
   const layout = dataLayout(settings.data)
+  if (!mayCreate) requireDataFolder(layout)
   await makeReady(layout)
   const database = Database.open(layout.database)
   try {
@@ -32,15 +41,38 @@ export async function withDatabase(command: Command, work: (opened: Opened) => P
   }
 }
 
-/** Without a server the schema may be old or missing: it is brought up to date under the lock. With one it is current. */
+/** @throws {CommandError} there is nothing at the place that the settings name */
+export function requireDataFolder(layout: DataLayout): void {
+  if (existsSync(layout.database)) return
+  const advice = 'name its folder with --data or LANYARD_DATA; "lanyard serve" makes a new one'
+  throw new CommandError(`there is no registry in ${layout.root}: ${advice}`)
+}
+
+/**
+ * Without a server the schema may be old or missing: it is brought up to date under the lock. Whoever else holds the lock, a
+ * server that starts or another command, does the same: that is waited for.
+ */
 async function makeReady(layout: DataLayout): Promise<void> {
-  let lock: DataFolderLock
-  try {
-    lock = DataFolderLock.acquire(layout, 'a command')
-  } catch (error) {
-    if (error instanceof DataFolderError && existsSync(layout.database) && readHolder(layout)) return
-    throw error
+  const giveUpAt = performance.now() + patienceMs
+  for (;;) {
+    const lock = acquireIfFree(layout, { mustBeFree: performance.now() > giveUpAt })
+    if (lock) return migrateAndRelease(layout, lock)
+    if (isMigrated(layout)) return
+    await pause(pollMs)
   }
+}
+
+function acquireIfFree(layout: DataLayout, { mustBeFree }: { mustBeFree: boolean }): DataFolderLock | undefined {
+  try {
+    return DataFolderLock.acquire(layout, 'a command')
+  } catch (error) {
+    const isHeld = error instanceof DataFolderError && systemCode(error.cause) === 'SQLITE_BUSY'
+    if (!isHeld || mustBeFree) throw error
+    return undefined
+  }
+}
+
+async function migrateAndRelease(layout: DataLayout, lock: DataFolderLock): Promise<void> {
   try {
     await migrate(layout, Date.now())
   } finally {

@@ -6,23 +6,23 @@ import { parseRepositoryName } from '../oci/repository-name.ts'
 import { changeVisibility } from '../registry/visibility.ts'
 import { listRepositories, type RepositoryRow } from '../storage/metadata/repositories.ts'
 import type { Reader } from '../storage/metadata/schema.ts'
-import { addSettingFlags } from './config.ts'
+import { addDataFlags } from './config.ts'
 import { withDatabase } from './open-database.ts'
 import { CommandError, formatTable, print } from './terminal.ts'
 
 const visibilities = ['private', 'internal', 'public'] as const
 
 export function addRepositoryCommands(program: Command): void {
-  const repository = program.command('repo').description('repositories')
-  addSettingFlags(repository.command('list').description('all repositories').option('--json', 'one JSON array', false)).action(list)
-  addSettingFlags(
+  const repository = program.command('repo').description('repositories').helpCommand(false)
+  addDataFlags(repository.command('list').description('all repositories').option('--json', 'one JSON array')).action(list)
+  addDataFlags(
     repository
       .command('visibility <name> <visibility>')
       .description('who may pull: private (its owner and administrators), internal (anyone signed in), public (anyone)'),
   ).action(visibility)
 }
 
-async function list(options: { json: boolean }, command: Command): Promise<void> {
+async function list(options: { json?: true }, command: Command): Promise<void> {
   await withDatabase(command, async ({ database }) => {
     const rows = await Array.fromAsync(allRepositories(database.read))
     if (options.json) return print(`${JSON.stringify(rows.map(({ name, visibility }) => ({ name, visibility })))}\n`)

@@ -6,43 +6,48 @@ import { parseAccountName } from '../auth/identity.ts'
 import { parseNewPassword, Passwords } from '../auth/passwords.ts'
 import { addAccount, allAccounts, removeAccount, updateAccount } from '../registry/accounts.ts'
 import type { Settings } from '../server/config/settings.ts'
-import { addSettingFlags } from './config.ts'
-import { withDatabase } from './open-database.ts'
+import { addDataFlags } from './config.ts'
+import { type Opened, withDatabase } from './open-database.ts'
 import { CommandError, formatTable, print, readPassword } from './terminal.ts'
 
 export function addUserCommands(program: Command): void {
-  const user = program.command('user').description('accounts of people')
-  addSettingFlags(
+  const user = program.command('user').description('accounts of people').helpCommand(false)
+  addDataFlags(
     user
       .command('add <name>')
       .description('create an account; it owns the repositories below its own name')
-      .option('--admin', 'an administrator: may do everything', false)
-      .option('--password-stdin', 'read the password from standard input', false),
+      .option('--admin', 'an administrator: may do everything')
+      .option('--password-stdin', 'read the password from standard input'),
   ).action(add)
-  addSettingFlags(user.command('list').description('all accounts').option('--json', 'one JSON array', false)).action(list)
-  addSettingFlags(
+  addDataFlags(user.command('list').description('all accounts').option('--json', 'one JSON array')).action(list)
+  addDataFlags(
     user
       .command('passwd <name>')
       .description('set a new password; what was issued for the old one ends')
-      .option('--password-stdin', 'read the password from standard input', false),
+      .option('--password-stdin', 'read the password from standard input'),
   ).action(passwd)
-  addSettingFlags(user.command('disable <name>').description('refuse everything to an account, from its next request on')).action(disable)
-  addSettingFlags(user.command('enable <name>').description('undo disable')).action(enable)
-  addSettingFlags(user.command('role <name> <role>').description('"admin" or "user"')).action(role)
-  addSettingFlags(user.command('remove <name>').description('delete an account; its repositories stay')).action(remove)
+  addDataFlags(user.command('disable <name>').description('refuse everything to an account, from its next request on')).action(disable)
+  addDataFlags(user.command('enable <name>').description('undo disable')).action(enable)
+  addDataFlags(
+    user
+      .command('role <name> <role>')
+      .description('what an account may do: admin (everything) or user (what its name owns and others share)'),
+  ).action(role)
+  addDataFlags(user.command('remove <name>').description('delete an account; its repositories stay')).action(remove)
 }
 
-async function add(nameText: string, options: { admin: boolean; passwordStdin: boolean }, command: Command): Promise<void> {
+async function add(nameText: string, options: { admin?: true; passwordStdin?: true }, command: Command): Promise<void> {
   const name = parseAccountName(nameText)
-  const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin }), name)
-  await withDatabase(command, async ({ settings, database }) => {
+  const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin === true }), name)
+  const work = async ({ settings, database }: Opened): Promise<void> => {
     const passwordHash = await hash(settings, password)
-    await addAccount(database, { name, passwordHash, isAdmin: options.admin, nowMs: Date.now() })
+    await addAccount(database, { name, passwordHash, isAdmin: options.admin === true, nowMs: Date.now() })
     print(`${options.admin ? 'administrator' : 'account'} "${name}" was created\n`)
-  })
+  }
+  await withDatabase(command, work, { mayCreate: true })
 }
 
-async function list(options: { json: boolean }, command: Command): Promise<void> {
+async function list(options: { json?: true }, command: Command): Promise<void> {
   await withDatabase(command, async ({ database }) => {
     const accounts = await Array.fromAsync(allAccounts(database), (row) => ({
       name: row.name,
@@ -60,8 +65,8 @@ async function list(options: { json: boolean }, command: Command): Promise<void>
   })
 }
 
-async function passwd(name: string, options: { passwordStdin: boolean }, command: Command): Promise<void> {
-  const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin }), name)
+async function passwd(name: string, options: { passwordStdin?: true }, command: Command): Promise<void> {
+  const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin === true }), name)
   await withDatabase(command, async ({ settings, database }) => {
     await updateAccount(database, name, { passwordHash: await hash(settings, password) })
     print(`the password of "${name}" was changed\n`)

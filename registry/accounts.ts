@@ -18,6 +18,9 @@ import {
   type AccountRow,
 } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
+import type { Writer } from '../storage/metadata/schema.ts'
+
+const lastAdministrator = 'this is the last enabled administrator: make another account one first'
 
 export function accountDirectory(database: Database): AccountDirectory {
   const byId = database.prepare(accountById)
@@ -35,10 +38,13 @@ export interface NewAccount {
   readonly nowMs: number
 }
 
-/** @throws {RegistryError} parameterInvalid: the name is taken */
+/** @throws {RegistryError} parameterInvalid: the name is taken, or it would be the first account and no administrator */
 export async function addAccount(database: Database, account: NewAccount): Promise<void> {
-  const isNew = await database.write((tx) => createAccount(tx, account))
-  if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
+  await database.write(async (tx) => {
+    const isNew = await createAccount(tx, account)
+    if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
+    await requireAdministrator(tx, 'there is no administrator yet: the first account must be one')
+  })
 }
 
 /** Creates the first administrator. @returns false when there are accounts already. */
@@ -50,7 +56,7 @@ export async function addFirstAdministrator(database: Database, account: NewAcco
 export async function updateAccount(database: Database, name: string, change: AccountChange): Promise<void> {
   await database.write(async (tx) => {
     if (!(await changeAccount(tx, name, change))) throw unknownAccount(name)
-    await requireAdministrator(tx)
+    await requireAdministrator(tx, lastAdministrator)
   })
 }
 
@@ -58,7 +64,7 @@ export async function updateAccount(database: Database, name: string, change: Ac
 export async function removeAccount(database: Database, name: string): Promise<void> {
   await database.write(async (tx) => {
     if (!(await deleteAccount(tx, name))) throw unknownAccount(name)
-    await requireAdministrator(tx)
+    await requireAdministrator(tx, lastAdministrator)
   })
 }
 
@@ -73,9 +79,8 @@ export async function* allAccounts(database: Database): AsyncGenerator<AccountRo
   }
 }
 
-async function requireAdministrator(tx: Parameters<typeof countAdministrators>[0]): Promise<void> {
-  if ((await countAdministrators(tx, 1)) > 0) return
-  throw new RegistryError('parameterInvalid', { message: 'this is the last enabled administrator: make another account one first' })
+async function requireAdministrator(tx: Writer, otherwise: string): Promise<void> {
+  if ((await countAdministrators(tx, 1)) === 0) throw new RegistryError('parameterInvalid', { message: otherwise })
 }
 
 function unknownAccount(name: string): RegistryError {

@@ -24,9 +24,10 @@ export function startJobs(services: Services): () => Promise<void> {
 }
 
 async function runJobs(services: Services): Promise<void> {
-  const { log, registry, settings, clock } = services
+  const { log, metrics, registry, settings, clock } = services
   try {
     const ended = await expireUploads(registry)
+    metrics.recordUploads('expired', ended.sessions)
     if (ended.sessions + ended.files > 0) log.info(ended, 'abandoned uploads were removed')
     await pruneSigningKeys(dataLayout(settings.data).keys, clock() - settings.auth.tokenSeconds * 1000 - noticedMs)
   } catch (error) {

@@ -1,15 +1,20 @@
 /**
  * The HTTP server of one process: limits that real clients need, TLS with reload, an orderly end.
  */
-import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
+import { systemCode } from '../storage/faults.ts'
+import type { ListenAddress } from './config/listen.ts'
 import type { Settings } from './config/settings.ts'
 import type { Logger } from './log.ts'
 
 /** Answers a request; never rejects. */
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
+
+/** The address or the certificate of the settings cannot be used; the message says which and what to do. */
+export class ListenerError extends Error {}
 
 const serverOptions = {
   // Progress is limited by idleSeconds; a limit on the whole request would cut large uploads on slow lines.
@@ -24,7 +29,7 @@ const serverOptions = {
   requireHostHeader: false,
 }
 
-/** How often certificate files are looked at; polling also sees files that are swapped by a symbolic link. */
+/** How often the certificate files are read again: looking at their times would miss a change during the start. */
 const certificatePollMs = 2_000
 
 export class Listener {
@@ -34,8 +39,13 @@ export class Listener {
   /** Answers under way, by connection: pipelined requests have several. */
   readonly #answers = new WeakMap<Duplex, Set<ServerResponse>>()
   #draining: NodeJS.Timeout | undefined
+  #polling: NodeJS.Timeout | undefined
+  /** The content of the certificate files when they were last used or refused. */
+  #certificateSeen = ''
+  /** What was wrong with them at the last look, so that it is logged once and not every time. */
+  #certificateFault = ''
 
-  /** @throws when the certificate or the key cannot be read or do not fit. */
+  /** @throws {ListenerError} the certificate or the key cannot be read, or they do not fit */
   constructor(settings: Settings, log: Logger, handler: RequestHandler) {
     this.#settings = settings
     this.#log = log
@@ -55,12 +65,13 @@ export class Listener {
     })
   }
 
-  /** Resolves when connections are accepted. */
-  listen(address: { host: string; port: number }): Promise<void> {
+  /** Resolves when connections are accepted. @throws {ListenerError} the address cannot be had */
+  listen(address: ListenAddress): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.server.once('error', reject)
+      const fail = (error: Error): void => reject(new ListenerError(explainAddress(error, address), { cause: error }))
+      this.server.once('error', fail)
       this.server.listen({ ...address, backlog: 2048 }, () => {
-        this.server.off('error', reject)
+        this.server.off('error', fail)
         resolve()
       })
     })
@@ -79,7 +90,7 @@ export class Listener {
     await closed
     clearTimeout(cut)
     clearInterval(this.#draining)
-    for (const file of this.#certificateFiles()) unwatchFile(file)
+    clearInterval(this.#polling)
   }
 
   #note(socket: Duplex, res: ServerResponse): void {
@@ -89,28 +100,59 @@ export class Listener {
   }
 
   #createTlsServer(handler: (req: IncomingMessage, res: ServerResponse) => void): TlsServer {
-    const server = createTlsServer({ ...serverOptions, ...this.#readCertificate(), ALPNProtocols: ['http/1.1'] }, handler)
-    const reload = (): void => {
-      try {
-        server.setSecureContext(this.#readCertificate())
-        this.#log.info('the TLS certificate was loaded again')
-      } catch (error) {
-        this.#log.error({ err: error }, 'the new TLS certificate cannot be used, the old one stays')
-      }
-    }
-    for (const file of this.#certificateFiles()) watchFile(file, { interval: certificatePollMs, persistent: false }, reload)
+    const server = createTlsServer({ ...serverOptions, ALPNProtocols: ['http/1.1'] }, handler)
+    this.#useCertificate(server)
+    this.#polling = setInterval(() => this.#reloadCertificate(server), certificatePollMs).unref()
     return server
   }
 
-  #certificateFiles(): string[] {
-    const { certificate, key } = this.#settings.tls
-    return [certificate, key].filter((file) => file !== undefined)
+  #reloadCertificate(server: TlsServer): void {
+    try {
+      if (this.#useCertificate(server)) this.#log.info('the TLS certificate was loaded again')
+      this.#certificateFault = ''
+    } catch (error) {
+      const fault = String(error)
+      if (fault === this.#certificateFault) return
+      this.#certificateFault = fault
+      this.#log.error({ err: error }, 'the new TLS certificate cannot be used, the old one stays')
+    }
   }
 
-  #readCertificate(): { cert: Buffer; key: Buffer } {
-    const [certificate, key] = this.#certificateFiles()
-    return { cert: readFileSync(certificate ?? ''), key: readFileSync(key ?? '') }
+  /** @returns false when the files are what they were. @throws {ListenerError} once for each content that cannot be used */
+  #useCertificate(server: TlsServer): boolean {
+    const { certificate = '', key = '' } = this.#settings.tls
+    const pair = { cert: readPem('tls.certificate', certificate), key: readPem('tls.key', key) }
+    const content = `${pair.cert}\0${pair.key}`
+    if (content === this.#certificateSeen) return false
+    this.#certificateSeen = content
+    try {
+      server.setSecureContext(pair)
+      return true
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error)
+      throw new ListenerError(`tls.certificate ${certificate} and tls.key ${key} cannot be used together: ${fault}`, { cause: error })
+    }
   }
+}
+
+function readPem(setting: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new ListenerError(`${setting} ${path} cannot be read (${systemCode(error) ?? 'unreadable'})`, { cause: error })
+  }
+}
+
+function explainAddress(error: Error, { host, port }: ListenAddress): string {
+  const code = systemCode(error) ?? error.message
+  const advice: Record<string, string> = {
+    EADDRINUSE: 'another program uses it: stop that one, or choose another port',
+    EADDRNOTAVAIL: 'it is not an address of this machine',
+    EACCES: 'this user may not use it; ports below 1024 often need a privilege',
+    ENOTFOUND: 'the host name is not known',
+  }
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return `cannot listen on ${address} (the listen setting): ${advice[code] ?? code}`
 }
 
 /** A request that is no HTTP: one short answer, and the connection ends. */

@@ -8,7 +8,8 @@ import pino from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import type { Settings } from './config/settings.ts'
 
-export type Logger = pino.Logger
+/** Without child loggers: pino does not let what is bound to one be looked through for secrets. */
+export type Logger = Pick<pino.Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'flush' | 'level' | 'isLevelEnabled'>
 
 /** Where lines go: one call for each line, its line break included. */
 export interface LogDestination {
@@ -51,12 +52,23 @@ export function createLogger(settings: Settings['log'], surroundings: LogSurroun
     level: settings.level,
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }), bindings: withoutSecrets, log: withoutSecrets },
+    formatters: { level: (label) => ({ level: label }), log: withoutSecrets },
+    // withoutSecrets has made a plain object of an error already; pino would do it again and lose its type.
+    serializers: { err: (error: unknown) => error },
+    hooks: { streamWrite: escapeControls },
   }
   if (isPretty) return pino(options, prettyInto(destination ?? pino.destination({ dest: standardOutput, sync: true }), isTerminal))
   // Asynchronous: while one write is under way the next lines gather, so that an access line costs no wait. pino writes out
   // the rest when the process exits.
   return pino(options, destination ?? pino.destination({ dest: standardOutput, sync: false, maxWrite: atomicWriteBytes }))
+}
+
+/** What JSON leaves as it is and a terminal acts on, all of it inside strings: DEL, the C1 controls, changes of direction. */
+function escapeControls(line: string): string {
+  return line.replaceAll(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** Writes nothing. */

@@ -43,7 +43,7 @@ export const metricTable = {
     name: 'lanyard_uploads_finished_total',
     type: 'counter',
     labels: ['outcome'],
-    help: 'Uploads that ended: stored, mounted, cancelled, expired or failed.',
+    help: 'Uploads that ended: stored, mounted, cancelled, expired, or failed (another digest than announced, or the disk could not take them).',
   },
   blobs: {
     name: 'lanyard_blobs_stored',
@@ -73,11 +73,14 @@ export const metricTable = {
   },
 } as const satisfies Record<string, MetricRow>
 
+const uploadOutcomes = ['stored', 'mounted', 'cancelled', 'expired', 'failed'] as const
+const loginOutcomes = ['accepted', 'refused', 'busy'] as const
+
 /** How an upload ended. */
-export type UploadOutcome = 'stored' | 'mounted' | 'cancelled' | 'expired' | 'failed'
+export type UploadOutcome = (typeof uploadOutcomes)[number]
 
 /** How a login ended; `busy` was turned away before its password was checked. */
-export type LoginOutcome = 'accepted' | 'refused' | 'busy'
+export type LoginOutcome = (typeof loginOutcomes)[number]
 
 /** What one request adds. */
 export interface RequestRecord {
@@ -113,6 +116,9 @@ export function createMetrics() {
   const logins = counter(metricTable.logins)
   const workerRestarts = counter(metricTable.workerRestarts)
   const recordRequest = requestRecorder(register)
+  // Present at nothing from the start: a series that begins at one shows no increase.
+  for (const outcome of uploadOutcomes) uploadsFinished.inc({ outcome }, 0)
+  for (const outcome of loginOutcomes) logins.inc({ outcome }, 0)
   let isMeasuringProcess = false
   return {
     recordRequest,
@@ -126,7 +132,7 @@ export function createMetrics() {
         isOver = true
       }
     },
-    recordUpload: (outcome: UploadOutcome): void => uploadsFinished.inc({ outcome }),
+    recordUploads: (outcome: UploadOutcome, count = 1): void => uploadsFinished.inc({ outcome }, count),
     recordLogin: (outcome: LoginOutcome): void => logins.inc({ outcome }),
     recordWorkerRestart: (): void => workerRestarts.inc(),
     /** Totals as the rows have them: the same whichever process reads them. */

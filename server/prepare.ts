@@ -19,8 +19,8 @@ export const firstAdministrator = 'admin'
 
 export interface Preparation {
   readonly migration: MigrationReport
-  /** The password that was made up for the first administrator, to be shown once; undefined otherwise. */
-  readonly madePassword: string | undefined
+  /** Present when the first administrator was created; the password only if it was made up here, to be shown once. */
+  readonly administrator: { readonly madePassword: string | undefined } | undefined
 }
 
 export async function prepareDataFolder(settings: Settings, clock: () => number): Promise<Preparation> {
@@ -28,7 +28,7 @@ export async function prepareDataFolder(settings: Settings, clock: () => number)
   await DiskBlobStore.prepare(layout)
   const migration = await migrate(layout, clock())
   await prepareKeys(layout, clock)
-  return { migration, madePassword: await prepareAdministrator(settings, layout, clock()) }
+  return { migration, administrator: await prepareAdministrator(settings, layout, clock()) }
 }
 
 async function prepareKeys(layout: DataLayout, clock: () => number): Promise<void> {
@@ -37,7 +37,7 @@ async function prepareKeys(layout: DataLayout, clock: () => number): Promise<voi
   if (keys.length === 0) await createSigningKey(layout.keys, clock)
 }
 
-async function prepareAdministrator(settings: Settings, layout: DataLayout, nowMs: number): Promise<string | undefined> {
+async function prepareAdministrator(settings: Settings, layout: DataLayout, nowMs: number): Promise<Preparation['administrator']> {
   const database = Database.open(layout.database)
   try {
     if (await hasAccounts(database.read)) return undefined
@@ -45,7 +45,7 @@ async function prepareAdministrator(settings: Settings, layout: DataLayout, nowM
     const passwords = new Passwords({ cost: settings.auth.bcryptCost, concurrency: 1, queueLimit: 1, cacheTtlMs: 0, clock: () => nowMs })
     const passwordHash = await passwords.hash(password)
     const isNew = await addFirstAdministrator(database, { name: firstAdministrator, passwordHash, isAdmin: true, nowMs })
-    return isNew && settings.admin.password === undefined ? password : undefined
+    return isNew ? { madePassword: settings.admin.password === undefined ? password : undefined } : undefined
   } finally {
     await database.close()
   }

@@ -25,11 +25,8 @@ const snapshotMs = 1_000
 /** Beyond the grace period: what a worker needs to write down what its cut requests left. */
 const farewellMs = 4_000
 
-export interface Started {
-  readonly preparation: Preparation
-  /** The port that is listened on, also when 0 asked for any. */
-  readonly port: number
-}
+/** No worker can serve; the message is the sentence that says why. */
+export class StartError extends Error {}
 
 export class Primary {
   readonly #settings: Settings
@@ -41,6 +38,7 @@ export class Primary {
   readonly #started = Promise.withResolvers<number>()
   #services: Services | undefined
   #requests = 0
+  #isServing = false
   #isDraining = false
 
   constructor(settings: Settings) {
@@ -49,16 +47,18 @@ export class Primary {
   }
 
   /**
-   * Resolves when the first worker accepts connections.
-   * @throws {DataFolderError} {SchemaError} the folder cannot be used; Error: the address or the certificate cannot be
+   * Resolves when the first worker accepts connections, with the port, also when 0 asked for any.
+   * @param onPrepared called as soon as the folder is ready: what it tells once must be told even if the start fails later
+   * @throws {DataFolderError} {SchemaError} {SigningKeyError} the folder cannot be used
+   * @throws {StartError} the address or the certificate cannot
    */
-  async start(): Promise<Started> {
+  async start(onPrepared: (preparation: Preparation) => void): Promise<number> {
     const lock = DataFolderLock.acquire(dataLayout(this.#settings.data), this.#settings.listen)
     try {
       // The workers load their modules while the folder is made ready.
       cluster.setupPrimary({ exec: fileURLToPath(new URL('start-worker.js', import.meta.url)) })
       for (let count = 0; count < this.#settings.workers; count++) this.#fork()
-      const preparation = await prepareDataFolder(this.#settings, Date.now)
+      onPrepared(await prepareDataFolder(this.#settings, Date.now))
       this.#services = await createServices(this.#settings, {
         log: this.#log,
         metrics: this.#metrics,
@@ -70,7 +70,7 @@ export class Primary {
       const port = await this.#started.promise
       const stopJobs = startJobs(this.#services)
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void this.#stop(signal, { lock, stopJobs }))
-      return { preparation, port }
+      return port
     } catch (error) {
       this.#isDraining = true
       for (const worker of this.#workers.keys()) worker.process.kill('SIGKILL')
@@ -94,10 +94,11 @@ export class Primary {
         return this.#send(worker, { kind: 'start', settings: this.#settings })
       case 'listening':
         this.#workers.set(worker, { processId: message.processId, startedAtMs: Date.now() })
+        this.#isServing = true
         return this.#started.resolve(message.port)
       case 'failed':
-        this.#log.error({ pid: worker.process.pid }, message.message)
-        return this.#started.reject(new Error(message.message))
+        if (this.#isServing) this.#log.error({ worker: worker.process.pid }, message.message)
+        return this.#started.reject(new StartError(message.message))
       case 'snapshot':
         this.#snapshots.get(message.request)?.(message.snapshot)
         this.#snapshots.delete(message.request)
@@ -112,19 +113,38 @@ export class Primary {
     const known = this.#workers.get(worker)
     this.#workers.delete(worker)
     if (this.#isDraining || !known) return
-    this.#log.error({ pid: worker.process.pid, ...end }, 'a worker died, another takes its place')
+    this.#log.error({ worker: worker.process.pid, ...end }, 'a worker died, another takes its place')
     this.#metrics.recordWorkerRestart()
-    if (known.processId !== undefined && this.#services) await releaseSessionsOf(this.#services.registry, known.processId)
+    await this.#releaseSessions(known.processId)
     const pauseMs = Date.now() - known.startedAtMs < earlyDeathMs ? restartPauseMs : 0
     setTimeout(() => !this.#isDraining && this.#fork(), pauseMs)
   }
 
+  /** A disk that fails here must not take the primary with it: the claims run out by themselves in a minute. */
+  async #releaseSessions(processId: string | undefined): Promise<void> {
+    if (processId === undefined || !this.#services) return
+    try {
+      await releaseSessionsOf(this.#services.registry, processId)
+    } catch (error) {
+      this.#log.error({ err: error }, 'the upload sessions of a dead worker could not be released')
+    }
+  }
+
   /** Text over the primary and all workers; one that does not answer in time is left out. */
   async #collectMetrics(): Promise<string> {
-    await this.#services?.measureStore()
+    await this.#measureStore()
     const workers = [...this.#workers.keys()].map((worker) => this.#snapshotOf(worker))
     const snapshots = await Promise.all([this.#metrics.snapshot(), ...workers])
     return aggregateSnapshots(snapshots.filter((snapshot) => snapshot !== undefined))
+  }
+
+  /** Metrics are looked at most when something fails: without the rows the other numbers are still told. */
+  async #measureStore(): Promise<void> {
+    try {
+      await this.#services?.measureStore()
+    } catch (error) {
+      this.#log.error({ err: error }, 'the store could not be measured')
+    }
   }
 
   #snapshotOf(worker: Worker): Promise<MetricsSnapshot | undefined> {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { Authenticator } from '../auth/authenticate.ts'
+import type { Authenticator } from '../auth/authenticate.ts'
 import { Passwords } from '../auth/passwords.ts'
 import type { PolicySettings } from '../auth/policy.ts'
 import { KeyRing } from '../auth/signing-keys.ts'
@@ -17,6 +17,7 @@ import { dataLayout } from '../storage/layout.ts'
 import { Database } from '../storage/metadata/database.ts'
 import { totalBlobs } from '../storage/metadata/blobs.ts'
 import type { Settings } from './config/settings.ts'
+import { CountedAuthenticator } from './counted-authenticator.ts'
 import { OriginReader } from './http/origin.ts'
 import type { Logger } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -81,7 +82,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     settings,
     policy: { isOpen: settings.access === 'open' },
     registry,
-    authenticator: new Authenticator({ accounts, passwords, tokens }),
+    authenticator: new CountedAuthenticator({ accounts, passwords, tokens }, surroundings.metrics.recordLogin),
     passwords,
     tokens,
     serviceName,

@@ -5,7 +5,7 @@ import process from 'node:process'
 import { createApp } from './app.ts'
 import { parseListen } from './config/listen.ts'
 import type { Settings } from './config/settings.ts'
-import { Listener } from './listener.ts'
+import { Listener, ListenerError } from './listener.ts'
 import { createLogger } from './log.ts'
 import type { FromPrimary, FromWorker } from './messages.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -33,11 +33,10 @@ class Worker {
   async #receive(message: FromPrimary): Promise<void> {
     switch (message.kind) {
       case 'start':
-        return this.#start(message.settings).catch((error: unknown) =>
-          send({ kind: 'failed', message: error instanceof Error ? error.message : String(error) }),
-        )
+        return this.#start(message.settings).catch(giveUp)
       case 'drain':
-        return this.#drain?.()
+        // Not serving yet: there is nothing to finish, and afterwards nobody would ask again.
+        return this.#drain === undefined ? process.exit(0) : this.#drain()
       case 'snapshot':
         return send({ kind: 'snapshot', request: message.request, snapshot: await this.#metrics.snapshot() })
       case 'metrics':
@@ -83,6 +82,13 @@ class Worker {
 
 function send(message: FromWorker): void {
   process.send?.(message)
+}
+
+/** A worker that cannot serve ends: the primary says why, and tries another one unless it was just starting itself. */
+function giveUp(error: unknown): void {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const message: FromWorker = { kind: 'failed', message: error instanceof ListenerError ? error.message : stack }
+  process.send?.(message, () => process.exit(1))
 }
 
 new Worker().run()

@@ -46,6 +46,8 @@ export interface SourceContent {
 export const fileVariable = 'LANYARD_CONFIG'
 export const fileFlag = 'config'
 
+const prefix = 'LANYARD_'
+
 /** `file /etc/lanyard.yaml`, `environment LANYARD_LISTEN`, `flag --listen` or `default`. */
 export function formatOrigin(origin: Origin): string {
   if (origin.kind === 'default') return 'default'
@@ -84,7 +86,7 @@ export function readEnvironment(env: Environment): SourceContent {
     settingRows.filter((row) => row.isSecret === true).map((row) => [`${environmentNameOf(row.key)}_FILE`, row.key]),
   )
   for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || !name.startsWith('LANYARD_') || name === fileVariable || isServiceLink(name, value)) continue
+    if (value === undefined || !name.startsWith(prefix) || name === fileVariable || isServiceLink(name, value)) continue
     const origin: Origin = { kind: 'environment', name }
     const key = keys.get(name)
     const secretKey = secretFiles.get(name)
@@ -100,7 +102,7 @@ export function readEnvironment(env: Environment): SourceContent {
       problems.push({
         key: name,
         origin,
-        message: `there is no such setting${suggestion(name, [...keys.keys(), ...secretFiles.keys(), fileVariable])}`,
+        message: `there is no such setting${suggestion(name, [...keys.keys(), ...secretFiles.keys(), fileVariable], prefix)}`,
       })
     }
   }

@@ -44,16 +44,16 @@ export class OriginReader {
 
   /** The client's address: the last one in X-Forwarded-For that is not a trusted proxy's. */
   clientAddress(req: IncomingMessage): string {
-    const direct = req.socket.remoteAddress ?? ''
+    const direct = plainAddress(req.socket.remoteAddress ?? '')
     if (!this.#isTrusted(direct)) return direct
     const chain = String(req.headers['x-forwarded-for'] ?? '').split(',')
-    const known = chain.map((each) => each.trim()).filter((each) => isIP(each) !== 0)
+    const known = chain.map((each) => plainAddress(each.trim())).filter((each) => isIP(each) !== 0)
     return known.findLast((each) => !this.#isTrusted(each)) ?? known[0] ?? direct
   }
 
   #isTrusted(address: string | undefined): boolean {
     if (!this.#hasProxies || address === undefined) return false
-    const plain = address.replace(/^::ffff:/, '')
+    const plain = plainAddress(address)
     return isIP(plain) !== 0 && this.#proxies.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6')
   }
 }
@@ -79,6 +79,11 @@ function hasTwoHosts(rawHeaders: readonly string[]): boolean {
     if (name.length === 4 && name.toLowerCase() === 'host') count++
   }
   return count > 1
+}
+
+/** A socket for both families shows an IPv4 client as `::ffff:10.0.0.1`. */
+function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '')
 }
 
 function forwarded(req: IncomingMessage, name: 'x-forwarded-proto' | 'x-forwarded-host'): string {

@@ -5,13 +5,16 @@
  */
 import type { Middleware } from 'koa'
 import { bearerChallenge, basicChallenge } from '../../auth/challenge.ts'
-import { RegistryError } from '../../oci/errors.ts'
+import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import { limitDrain } from '../http/drain.ts'
 import type { Context, RequestState } from '../http/exchange.ts'
 import { replyBytes, setHeaders } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 
-const keptHeaders = new Set(['x-request-id', 'docker-distribution-api-version'])
+/** Answers of 503 that are no fault of the server: anybody could fill the log with stacks by asking for them. */
+const foreseen: ReadonlySet<ErrorReason> = new Set(['loginBusy', 'shuttingDown'])
+/** Connection is the listener's: while it ends, every answer says so. */
+const keptHeaders = new Set(['x-request-id', 'docker-distribution-api-version', 'connection'])
 
 export function errors(services: Services): Middleware<RequestState> {
   return async (ctx, next) => {
@@ -35,7 +38,8 @@ function render(ctx: Context, services: Services, error: unknown): void {
   const fault = error instanceof RegistryError ? error : new RegistryError('internal', { cause: error })
   ctx.state.reason = fault.reason
   services.metrics.recordError(fault.reason)
-  if (fault.status >= 500) services.log.error({ requestId, reason: fault.reason, err: fault.cause ?? fault }, fault.message)
+  if (fault.status >= 500 && !foreseen.has(fault.reason))
+    services.log.error({ requestId, reason: fault.reason, err: fault.cause ?? fault }, fault.message)
   // Part of a body is out: better a broken connection than a wrong body.
   if (ctx.res.headersSent) {
     ctx.respond = false

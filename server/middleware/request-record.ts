@@ -1,6 +1,7 @@
 /**
  * The outermost middleware: gives a request its id, and writes its line in the log and its counts when it is over.
  */
+import type { Socket } from 'node:net'
 import type { Middleware } from 'koa'
 import { errorTable, type ErrorReason } from '../../oci/errors.ts'
 import type { Context, RequestState } from '../http/exchange.ts'
@@ -8,17 +9,15 @@ import type { Services } from '../services.ts'
 
 export function requestRecord(services: Services): Middleware<RequestState> {
   const { log, metrics, settings } = services
+  const bytesSince = connectionBytes()
   return async (ctx, next) => {
     const started = performance.now()
     ctx.state.requestId = services.nextRequestId()
     ctx.state.endpoint = 'unknown'
     ctx.set('X-Request-Id', ctx.state.requestId)
-    const receivedBefore = ctx.req.socket.bytesRead
-    const sentBefore = ctx.req.socket.bytesWritten
     ctx.res.once('close', () => {
       const durationMs = performance.now() - started
-      const receivedBytes = ctx.req.socket.bytesRead - receivedBefore
-      const sentBytes = ctx.req.socket.bytesWritten - sentBefore
+      const { receivedBytes, sentBytes } = bytesSince(ctx.req.socket)
       metrics.recordRequest({
         endpoint: ctx.state.endpoint,
         method: ctx.method,
@@ -31,6 +30,20 @@ export function requestRecord(services: Services): Middleware<RequestState> {
       if (settings.log.requests && log.isLevelEnabled(level)) log[level](lineOf(ctx, services, durationMs), 'request')
     })
     await next()
+  }
+}
+
+/**
+ * What a connection carried since the last look at it. A request's first bytes are read before it is known, so they are
+ * counted from the end of the one before: over all requests every byte counts once, headers included.
+ */
+function connectionBytes(): (socket: Socket) => { receivedBytes: number; sentBytes: number } {
+  const seen = new WeakMap<Socket, { read: number; written: number }>()
+  return (socket) => {
+    const before = seen.get(socket) ?? { read: 0, written: 0 }
+    const now = { read: socket.bytesRead, written: socket.bytesWritten }
+    seen.set(socket, now)
+    return { receivedBytes: now.read - before.read, sentBytes: now.written - before.written }
   }
 }
 

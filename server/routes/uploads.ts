@@ -14,7 +14,7 @@ import {
   type Digest,
   type SupportedDigest,
 } from '../../oci/digest.ts'
-import { RegistryError } from '../../oci/errors.ts'
+import { isRegistryError, RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import { blobLocation } from '../../oci/locations.ts'
 import {
   appendToUpload,
@@ -41,12 +41,15 @@ export const postUpload: Handler<'uploads'> = async (exchange) => {
   const { ctx, services, target, caller } = exchange
   const query = queryOf(ctx)
   const mounted = await tryMount(exchange, query)
-  if (mounted) return replyCreated(exchange, mounted)
+  if (mounted) {
+    services.metrics.recordUploads('mounted')
+    return replyCreated(exchange, mounted)
+  }
   const digestText = query.get('digest')
   const digest = digestText === null ? undefined : requireSupported(parseDigest(digestText))
   const start = { repository: target.name, accountId: accountIdOf(caller.identity) }
   if (digest && (announcedBytes(ctx) !== 0 || isEmptyContent(digest))) {
-    await pushWholeBlob(services.registry, start, { ...chunkOf(ctx), range: undefined, digest })
+    await storing(exchange, () => pushWholeBlob(services.registry, start, { ...chunkOf(ctx), range: undefined, digest }))
     return replyCreated(exchange, digest)
   }
   const hint = query.get('digest-algorithm')
@@ -56,7 +59,7 @@ export const postUpload: Handler<'uploads'> = async (exchange) => {
 
 export const patchUpload: Handler<'upload'> = async (exchange) => {
   const key = keyOf(exchange)
-  const bytesStored = await appendToUpload(exchange.services.registry, key, chunkOf(exchange.ctx))
+  const bytesStored = await receiving(exchange, () => appendToUpload(exchange.services.registry, key, chunkOf(exchange.ctx)))
   replyEmpty(exchange.ctx, 202, sessionHeaders(key, bytesStored))
 }
 
@@ -66,7 +69,7 @@ export const putUpload: Handler<'upload'> = async (exchange) => {
   if (digestText === null)
     throw new RegistryError('digestInvalid', { message: 'the closing request needs ?digest=, the digest of the whole blob' })
   const digest = requireSupported(parseDigest(digestText))
-  await finishUpload(services.registry, keyOf(exchange), { ...chunkOf(ctx), digest })
+  await storing(exchange, () => finishUpload(services.registry, keyOf(exchange), { ...chunkOf(ctx), digest }))
   replyCreated(exchange, digest)
 }
 
@@ -78,7 +81,33 @@ export const getUpload: Handler<'upload'> = async (exchange) => {
 
 export const deleteUpload: Handler<'upload'> = async (exchange) => {
   await cancelUpload(exchange.services.registry, keyOf(exchange))
+  exchange.services.metrics.recordUploads('cancelled')
   replyEmpty(exchange.ctx, 204)
+}
+
+/** Counted among the active uploads, if there is a body. */
+async function receiving<T>({ ctx, services }: Exchange, work: () => Promise<T>): Promise<T> {
+  if (announcedBytes(ctx) === 0) return work()
+  const stop = services.metrics.startReceiving()
+  try {
+    return await work()
+  } finally {
+    stop()
+  }
+}
+
+const failures: readonly ErrorReason[] = ['digestMismatch', 'storageFull', 'storageFailed']
+
+/** Counted by its outcome as well. What the client can put right within the same session has not failed. */
+async function storing(exchange: Exchange, work: () => Promise<void>): Promise<void> {
+  const { metrics } = exchange.services
+  try {
+    await receiving(exchange, work)
+    metrics.recordUploads('stored')
+  } catch (error) {
+    if (failures.some((reason) => isRegistryError(error, reason))) metrics.recordUploads('failed')
+    throw error
+  }
 }
 
 /** Another account's session is one that does not exist. */

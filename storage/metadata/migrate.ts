@@ -79,6 +79,11 @@ export async function migrate(
   }
 }
 
+/** Whether the database has exactly the schema that this program knows; asks without a lock and changes nothing. */
+export function isMigrated(layout: DataLayout): boolean {
+  return readVersion(layout.database) === readMigrations().length
+}
+
 /** 0 for a new file. */
 function readVersion(path: string): number {
   if (!existsSync(path)) return 0

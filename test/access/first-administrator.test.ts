@@ -25,8 +25,8 @@ async function newFolder(t: TestContext): Promise<string> {
 /** Makes a folder ready as a start does. @returns the password that was made up, if one was. */
 async function prepare(data: string, env: Readonly<Record<string, string>> = {}): Promise<string | undefined> {
   const { settings } = loadSettings({ env: { LANYARD_DATA: data, LANYARD_AUTH_BCRYPT_COST: '4', ...env }, flags: {} })
-  const { madePassword } = await prepareDataFolder(settings, Date.now)
-  return madePassword
+  const { administrator } = await prepareDataFolder(settings, Date.now)
+  return administrator?.madePassword
 }
 
 const guesses: readonly (readonly [string, string])[] = [
