@@ -65,7 +65,7 @@ export function renderSampleFile(): string {
     const indent = name === undefined ? '' : '  '
     lines.push(...wrap(row.doc, 110 - indent.length).map((line) => `${indent}# ${line}`))
     lines.push(`${indent}# Allowed: ${allowedFor(row)}.`)
-    lines.push(`${indent}#${name ?? section}: ${sampleValue(row)}`)
+    lines.push(`${indent}#${name ?? section}: ${sampleValue(row)}`.trimEnd())
   }
   return `${[...head, ...lines].join('\n')}\n`
 }
