@@ -35,7 +35,7 @@ RUN mkdir -p /runtime/usr/local/bin \
  && cp "$(node -p process.execPath)" /runtime/usr/local/bin/node \
  && chmod -R a+rX,go-w . && chmod a+x cli/lanyard.js && ln -s /app/cli/lanyard.js /runtime/usr/local/bin/lanyard \
  && mkdir -m 0777 /runtime/data \
- && node cli/lanyard.js user list --data /tmp/trial
+ && echo a-password | node cli/lanyard.js user add trial --admin --password-stdin --data /tmp/trial
 
 FROM ${RUN_IMAGE}
 LABEL org.opencontainers.image.title="Lanyard" \

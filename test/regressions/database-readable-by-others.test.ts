@@ -15,8 +15,10 @@ test('in a folder that others may enter, what a command makes is readable by its
   const folder = mkdtempSync(join(tmpdir(), 'lanyard-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   chmodSync(folder, 0o755)
-  const { status, stderr } = spawnSync('/bin/sh', ['-c', 'umask 022 && exec "$0" "$@"', process.execPath, program, 'user', 'list'], {
-    env: { LANYARD_DATA: folder },
+  const command = [process.execPath, program, 'user', 'add', 'alice', '--admin', '--password-stdin']
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', 'umask 022 && exec "$0" "$@"', ...command], {
+    env: { LANYARD_DATA: folder, LANYARD_AUTH_BCRYPT_COST: '4' },
+    input: 'correct horse battery',
     encoding: 'utf8',
   })
   assert.equal(status, 0, stderr)
