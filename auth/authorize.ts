@@ -5,27 +5,29 @@
  * Invariant: neither reason nor message depends on whether a repository exists beyond what the caller may see anyway.
  */
 import { RegistryError } from '../oci/errors.ts'
-import { namespaceOf } from '../oci/repository-name.ts'
+import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
 import type { Caller, Identity } from './identity.ts'
 import { isAllowed, type PolicySettings, type Request } from './policy.ts'
-import { catalogAccess, covers, type Access, type Action, type WantedAction } from './scope.ts'
+import { catalogAccess, covers, formatScope, type Access, type Action, type WantedAction } from './scope.ts'
 
 /**
  * Returns if the caller may do this now.
- * @throws {RegistryError} unauthenticated: no credentials, or an anonymous token whose grant no longer holds
- * @throws {RegistryError} scopeInsufficient: the token does not cover it, whether or not the account could have one that does
+ * @throws {RegistryError} unauthenticated: no credentials
+ * @throws {RegistryError} scopeInsufficient: the token does not cover it, whether or not the account could have one that does;
+ *   or it is an anonymous one whose grant no longer holds
  * @throws {RegistryError} denied: the caller is known and may not
  */
 export function authorize(settings: PolicySettings, caller: Caller, request: Request): void {
   const allowed = isAllowed(settings, caller.identity, request)
   if (settings.isOpen && allowed && (request.kind === 'repository' || request.kind === 'catalog' || request.kind === 'base')) return
   // Even for a public repository: docker, podman and crane learn only from this answer that there is a way to sign in.
-  if (caller.via === 'nothing') throw new RegistryError('unauthenticated')
+  if (caller.via === 'nothing') throw new RegistryError('unauthenticated', { message: lacksRight(caller.identity, request) })
   if (!isCovered(caller.access, request)) {
     throw new RegistryError('scopeInsufficient', { message: allowed ? lacksScope(request) : lacksRight(caller.identity, request) })
   }
   if (allowed) return
-  const reason = caller.identity.kind === 'anonymous' ? 'unauthenticated' : 'denied'
+  // An anonymous token that no longer suffices counts as too narrow: with that word clients fetch another or ask for a login.
+  const reason = caller.identity.kind === 'anonymous' ? 'scopeInsufficient' : 'denied'
   throw new RegistryError(reason, { message: lacksRight(caller.identity, request) })
 }
 
@@ -42,15 +44,25 @@ function scopeOf(request: Request): Access | WantedAction | undefined {
 }
 
 function lacksScope(request: Request): string {
-  if (request.kind === 'repository') return `the token does not cover ${request.action} on ${request.name}`
+  if (request.kind === 'repository') {
+    const scope = formatScope({ type: 'repository', name: request.name, actions: [request.action] })
+    return `the token does not cover ${request.action} on ${request.name}: ask for the scope ${scope}`
+  }
   if (request.kind === 'catalog') return 'the token does not cover the catalog: ask for the scope registry:catalog:*'
   return 'a token of the registry protocol does not open this: sign in with user name and password'
 }
 
 function lacksRight(identity: Identity, request: Request): string {
   if (identity.kind === 'anonymous') return `authentication required: log in to ${inWords(request)}`
+  const account = identity.account.name
   const toAsk = 'name' in request ? `${namespaceOf(request.name)} or an administrator` : 'an administrator'
-  return `account "${identity.account.name}" may not ${inWords(request)}: ask ${toAsk} for it`
+  const instead = request.kind === 'repository' && request.action === 'push' ? `push to ${account}/${restOf(request.name)}, or ` : ''
+  return `account "${account}" may not ${inWords(request)}: ${instead}ask ${toAsk} for it`
+}
+
+/** A name without its namespace; the whole of one that is no more than that, such as `hello-world`. */
+function restOf(name: RepositoryName): string {
+  return name.slice(name.indexOf('/') + 1)
 }
 
 function inWords(request: Request): string {

@@ -1,8 +1,8 @@
 /**
  * Writes the pages that follow from tables, or with `--check` says which of them are stale.
  *
- * Owns the list of generated files and the pages on errors, endpoints and metrics; those on settings are rendered beside
- * their table. Invariant: the same tables give the same bytes, on every machine.
+ * Owns the list of generated files and the pages on errors, endpoints and metrics; those on settings and the schema
+ * are rendered beside what they come from. Invariant: the same tables give the same bytes, on every machine.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -10,6 +10,7 @@ import { endpoints } from '../oci/endpoints.ts'
 import { errorTable } from '../oci/errors.ts'
 import { generator, renderConfigurationPage, renderSampleFile } from '../server/config/describe.ts'
 import { metricTable } from '../server/metrics.ts'
+import { renderSchemaFile } from '../storage/metadata/schema-file.ts'
 
 /** Every generated file: its path in the repository and its content. */
 export function renderDocuments(): ReadonlyMap<string, string> {
@@ -19,6 +20,7 @@ export function renderDocuments(): ReadonlyMap<string, string> {
     ['docs/endpoints.md', renderEndpointsPage()],
     ['docs/metrics.md', renderMetricsPage()],
     ['deploy/lanyard.sample.yaml', renderSampleFile()],
+    ['migrations/sqlite/schema.sql', renderSchemaFile(generator)],
   ])
 }
 

@@ -9,5 +9,7 @@ if (major < 24) {
   )
   process.exit(1)
 }
-const compiled = import.meta.url.includes('/dist/')
-await import(compiled ? './main.js' : './main.ts')
+const { keepCompiled } = await import('../server/compile-cache.js')
+keepCompiled()
+const isCompiled = import.meta.url.includes('/dist/')
+await import(isCompiled ? './main.js' : './main.ts')

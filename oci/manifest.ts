@@ -84,6 +84,16 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   }
 }
 
+/**
+ * Refuses a body by the Content-Type alone, before anything is read of it; one that says nothing in particular passes.
+ *
+ * @throws {RegistryError} manifestInvalid: the type is unknown or of schema 1.
+ */
+export function requireAcceptedType(contentType: string | undefined, rules: ManifestRules): void {
+  const declared = parseContentType(contentType)
+  if (declared !== undefined) isOpaque(declared, rules)
+}
+
 function invalid(problem: string): RegistryError {
   return new RegistryError('manifestInvalid', { message: `the manifest is not valid: ${problem}` })
 }

@@ -20,11 +20,11 @@ import {
 import type { Database } from '../storage/metadata/database.ts'
 
 export function accountDirectory(database: Database): AccountDirectory {
-  const byId = accountById(database.read)
-  const byName = accountByName(database.read)
+  const byId = database.prepare(accountById)
+  const byName = database.prepare(accountByName)
   return {
-    findAccountById: async (id) => accountOf(await byId.run([id])),
-    findAccountByName: async (name) => accountOf(await byName.run([name])),
+    findAccountById: async (id) => accountOf(await byId({ id })),
+    findAccountByName: async (name) => accountOf(await byName({ name })),
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { listReferrers, type ReferrerRow } from '../storage/metadata/manifests.ts'
+import { listReferrers, listReferrerSizes, type ReferrerRow } from '../storage/metadata/manifests.ts'
 import { listRepositories, searchRepositories, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
 import { listTags } from '../storage/metadata/tags.ts'
 import type { Registry } from './registry.ts'
@@ -73,27 +73,31 @@ export async function referrersOf(
   request: ReferrersRequest,
 ): Promise<ReferrersPage> {
   if (!repository) return { descriptors: [], next: undefined }
+  const { subject, artifactTypes, limit } = request
   const descriptors: string[] = []
   let bytes = 0
   let cursor = request.cursor
   for (;;) {
-    const rows = await listReferrers(registry.database.read, {
-      repositoryId: repository.id,
-      subject: request.subject,
-      artifactTypes: request.artifactTypes,
-      after: cursor,
-      limit: referrersBatch,
-    })
+    const page = { repositoryId: repository.id, subject, artifactTypes, after: cursor }
+    const sizes = await listReferrerSizes(registry.database.read, { ...page, limit: referrersBatch })
+    const rows = await listReferrers(registry.database.read, { ...page, limit: countFitting(sizes, referrersPageBytes) })
     for (const row of rows) {
       const text = JSON.stringify(describe(row))
-      const isFull = descriptors.length > 0 && bytes + text.length > referrersPageBytes
-      if (isFull || descriptors.length >= request.limit) return { descriptors, next: cursor }
+      const isFull = descriptors.length > 0 && bytes + Buffer.byteLength(text) > referrersPageBytes
+      if (isFull || descriptors.length >= limit) return { descriptors, next: cursor }
       descriptors.push(text)
       bytes += Buffer.byteLength(text)
       cursor = { pushedAtMs: row.pushed_at_ms, digest: row.digest }
     }
-    if (rows.length < referrersBatch) return { descriptors, next: undefined }
+    if (sizes.length < referrersBatch && rows.length === sizes.length) return { descriptors, next: undefined }
   }
+}
+
+/** How many of the first manifests may be read at once: annotations can be as large as a manifest, and a batch holds hundreds. */
+function countFitting(sizes: readonly number[], limitBytes: number): number {
+  let total = 0
+  const tooMany = sizes.findIndex((size) => (total += size) > limitBytes)
+  return tooMany === -1 ? sizes.length : Math.max(tooMany, 1)
 }
 
 function describe(row: ReferrerRow): Referrer {

@@ -13,17 +13,17 @@ export interface LiveHash {
   bytes: number
 }
 
-/** A hash is about 1 kB; a session that loses its place here is only read again. */
-const capacity = 4096
+/** Each costs about 1 kB and some work of every garbage collection; a session that loses its place here is only read again. */
+const capacity = 1024
 
 export class LiveHashes {
   readonly #hashes = new Map<string, LiveHash>()
 
-  /** Takes the hash out, if it has seen exactly `bytes` bytes in the wanted algorithm. */
-  take(id: string, wanted: { algorithm: DigestAlgorithm; bytes: number }): LiveHash | undefined {
+  /** Takes the hash out, if there is one. Whether it has seen the right bytes is for the caller to look at. */
+  take(id: string): LiveHash | undefined {
     const live = this.#hashes.get(id)
     this.#hashes.delete(id)
-    return live?.algorithm === wanted.algorithm && live.bytes === wanted.bytes ? live : undefined
+    return live
   }
 
   put(id: string, live: LiveHash): void {

@@ -8,7 +8,7 @@ import { RegistryError, isRegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { isLinkedSomewhere, linkBlob } from '../storage/metadata/blobs.ts'
 import { ensureRepository, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
-import { countSessions, createSession, deleteSession, findSession, type SessionKey } from '../storage/metadata/uploads.ts'
+import { hasSessions, createSession, deleteSession, findSession, type SessionKey } from '../storage/metadata/uploads.ts'
 import { findRepository, type Registry } from './registry.ts'
 import { writingToSession, type Chunk } from './upload-session.ts'
 
@@ -26,12 +26,14 @@ export interface UploadStart {
  */
 export async function startUpload(registry: Registry, start: UploadStart): Promise<SessionKey> {
   const { database, rules, clock } = registry
-  const open = await countSessions(database.read, start.accountId, rules.maxUploadsPerAccount)
-  if (open >= rules.maxUploadsPerAccount) {
-    throw new RegistryError('tooManyUploads', { detail: { limit: rules.maxUploadsPerAccount }, headers: { 'Retry-After': '60' } })
-  }
+  const limit = rules.maxUploadsPerAccount
   const key: SessionKey = { id: registry.newId(), repository: start.repository, accountId: start.accountId }
-  await database.writeRelaxed((tx) => createSession(tx, { ...key, algorithm: start.algorithm, nowMs: clock() }))
+  // Counted in the transaction that creates it: requests that arrive at once would all see room for one more.
+  await database.writeRelaxed(async (tx) => {
+    if (await hasSessions(tx, start.accountId, limit))
+      throw new RegistryError('tooManyUploads', { detail: { limit }, headers: { 'Retry-After': '60' } })
+    await createSession(tx, { ...key, algorithm: start.algorithm, nowMs: clock() })
+  })
   return key
 }
 
@@ -74,7 +76,16 @@ export async function cancelUpload(registry: Registry, key: SessionKey): Promise
 }
 
 /** A whole blob in one request. @throws {RegistryError} those of finishUpload; no session is left behind. */
-export async function pushWholeBlob(
+export function pushWholeBlob(
+  registry: Registry,
+  start: Omit<UploadStart, 'algorithm'>,
+  blob: Chunk & { digest: SupportedDigest },
+): Promise<void> {
+  // Tracked as a whole: an orderly end waits until a push that failed has cleared up as well.
+  return registry.writing.track(pushOrForget(registry, start, blob))
+}
+
+async function pushOrForget(
   registry: Registry,
   start: Omit<UploadStart, 'algorithm'>,
   blob: Chunk & { digest: SupportedDigest },
@@ -92,8 +103,8 @@ export async function pushWholeBlob(
 export interface Mount {
   readonly target: RepositoryName
   readonly digest: SupportedDigest
-  /** The repository to take it from, or all those that the caller may pull. */
-  readonly source: RepositoryRow | RepositoryFilter
+  /** The repository to take it from, or all those that the caller may pull; undefined: nowhere but the target itself. */
+  readonly source: RepositoryRow | RepositoryFilter | undefined
 }
 
 /** Links a blob that the caller may already read into another repository. @returns whether it could. */
@@ -108,11 +119,12 @@ export async function mountBlob(registry: Registry, mount: Mount): Promise<boole
 }
 
 async function isMountable(registry: Registry, { source, digest }: Mount): Promise<boolean> {
+  if (source === undefined) return false
   if ('kind' in source) return isLinkedSomewhere(registry.database.read, digest, source)
-  return (await registry.find.linkedBlob.run([source.id, digest])) !== undefined
+  return (await registry.reads.linkedBlob({ repositoryId: source.id, digest })) !== undefined
 }
 
 async function hasBlob(registry: Registry, name: RepositoryName, digest: SupportedDigest): Promise<boolean> {
   const repository = await findRepository(registry, name)
-  return repository !== undefined && (await registry.find.linkedBlob.run([repository.id, digest])) !== undefined
+  return repository !== undefined && (await registry.reads.linkedBlob({ repositoryId: repository.id, digest })) !== undefined
 }

@@ -4,13 +4,13 @@
  */
 import { algorithmOf, digestOf, requireSupported, type Digest, type SupportedDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { parseManifest, type Manifest, type ManifestReference } from '../oci/manifest.ts'
+import { parseManifest, requireAcceptedType, type Manifest, type ManifestReference } from '../oci/manifest.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
-import { findLinkedSizes } from '../storage/metadata/blobs.ts'
-import { findManifestSizes, putManifest } from '../storage/metadata/manifests.ts'
+import { linkedBlob } from '../storage/metadata/blobs.ts'
+import { findManifestSize, putManifest } from '../storage/metadata/manifests.ts'
 import { ensureRepository } from '../storage/metadata/repositories.ts'
-import type { Reader } from '../storage/metadata/schema.ts'
+import type { Writer } from '../storage/metadata/schema.ts'
 import { setTag } from '../storage/metadata/tags.ts'
 import type { Registry } from './registry.ts'
 
@@ -36,6 +36,7 @@ export interface PushedManifest {
  */
 export async function pushManifest(registry: Registry, push: ManifestPush): Promise<PushedManifest> {
   const { rules, database, clock } = registry
+  requireAcceptedType(push.contentType, rules)
   const digest = digestFor(push)
   const manifest = parseManifest(push.bytes, push.contentType, rules)
   const tags = push.reference.kind === 'tag' ? [push.reference.tag] : push.extraTags
@@ -65,22 +66,18 @@ function mustBeHere(references: readonly ManifestReference[], missing: 'strict' 
   return references.filter((reference) => reference.isRequired && !isOptional(reference))
 }
 
-async function requireContent(db: Reader, repositoryId: number, references: readonly ManifestReference[]): Promise<void> {
-  const digests = references.map((reference) => reference.descriptor.digest)
-  const blobs = await findLinkedSizes(db, repositoryId, digests)
-  const manifests = references.some(mayBeManifest) ? await findManifestSizes(db, repositoryId, digests) : new Map<string, number>()
-  const sizeOf = ({ role, descriptor }: ManifestReference): number | undefined => {
-    if (role === 'manifest') return manifests.get(descriptor.digest)
-    if (role === 'content') return blobs.get(descriptor.digest) ?? manifests.get(descriptor.digest)
-    return blobs.get(descriptor.digest)
-  }
-  const missing = new Set(references.filter((reference) => sizeOf(reference) === undefined).map((reference) => reference.descriptor.digest))
+async function requireContent(tx: Writer, repositoryId: number, references: readonly ManifestReference[]): Promise<void> {
+  const sizes = new Map<ManifestReference, number | undefined>()
+  for (const reference of references) sizes.set(reference, await findStoredSize(tx, repositoryId, reference))
+  const missing = new Set(
+    references.filter((reference) => sizes.get(reference) === undefined).map((reference) => reference.descriptor.digest),
+  )
   if (missing.size > 0) {
     throw new RegistryError('manifestBlobUnknown', { details: [...missing].map((digest) => ({ digest })) })
   }
   for (const reference of references) {
     const { digest, sizeBytes } = reference.descriptor
-    const stored = sizeOf(reference)
+    const stored = sizes.get(reference)
     if (stored === sizeBytes) continue
     throw new RegistryError('manifestInvalid', {
       message: `the manifest says ${digest} has ${sizeBytes} bytes, stored are ${stored}`,
@@ -89,8 +86,11 @@ async function requireContent(db: Reader, repositoryId: number, references: read
   }
 }
 
-function mayBeManifest({ role }: ManifestReference): boolean {
-  return role === 'manifest' || role === 'content'
+async function findStoredSize(tx: Writer, repositoryId: number, { role, descriptor }: ManifestReference): Promise<number | undefined> {
+  const key = { repositoryId, digest: descriptor.digest }
+  if (role === 'manifest') return findManifestSize(tx, key)
+  const blob = await linkedBlob.first(tx, key)
+  return role === 'content' ? (blob?.size_bytes ?? findManifestSize(tx, key)) : blob?.size_bytes
 }
 
 function manifestRow(of: { push: ManifestPush; manifest: Manifest; digest: SupportedDigest; repositoryId: number; nowMs: number }) {

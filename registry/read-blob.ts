@@ -14,7 +14,7 @@ const leaseGranularityMs = 10 * 60_000
 
 /** Size in bytes. @throws {RegistryError} blobUnknown: also for a blob that only another repository has. */
 export async function statBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<number> {
-  const blob = repository && (await registry.find.linkedBlob.run([repository.id, digest]))
+  const blob = repository && (await registry.reads.linkedBlob({ repositoryId: repository.id, digest }))
   if (!blob) throw new RegistryError('blobUnknown', { detail: { digest } })
   const nowMs = registry.clock()
   if (nowMs - blob.leased_at_ms > leaseGranularityMs) await registry.database.writeRelaxed((tx) => renewLease(tx, digest, nowMs))

@@ -16,11 +16,11 @@ export async function resolveManifest(
   reference: Reference,
 ): Promise<ManifestRow> {
   if (!repository) throw new RegistryError('nameUnknown')
-  const { find } = registry
+  const { reads } = registry
   const manifest =
     reference.kind === 'tag'
-      ? await find.manifestByTag.run([repository.id, reference.tag])
-      : await find.manifestByDigest.run([repository.id, reference.digest])
+      ? await reads.manifestByTag({ repositoryId: repository.id, tag: reference.tag })
+      : await reads.manifestByDigest({ repositoryId: repository.id, digest: reference.digest })
   if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   return manifest
 }

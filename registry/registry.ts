@@ -34,7 +34,7 @@ export interface RegistryParts {
 }
 
 export type Registry = RegistryParts & {
-  readonly find: ReturnType<typeof prepareQueries>
+  readonly reads: ReturnType<typeof prepareReads>
   readonly liveHashes: LiveHashes
   /** Requests that are writing to an upload session right now. */
   readonly writing: InFlight
@@ -64,19 +64,19 @@ export class InFlight {
 }
 
 export function createRegistry(parts: RegistryParts): Registry {
-  return { ...parts, find: prepareQueries(parts.database), liveHashes: new LiveHashes(), writing: new InFlight() }
+  return { ...parts, reads: prepareReads(parts.database), liveHashes: new LiveHashes(), writing: new InFlight() }
 }
 
 /** The look-ups on the path of every request, built once. */
-function prepareQueries({ read }: Database) {
+function prepareReads(database: Database) {
   return {
-    repository: repositoryByName(read),
-    linkedBlob: linkedBlob(read),
-    manifestByDigest: manifestByDigest(read),
-    manifestByTag: manifestByTag(read),
+    repository: database.prepare(repositoryByName),
+    linkedBlob: database.prepare(linkedBlob),
+    manifestByDigest: database.prepare(manifestByDigest),
+    manifestByTag: database.prepare(manifestByTag),
   }
 }
 
 export async function findRepository(registry: Registry, name: RepositoryName): Promise<RepositoryRow | undefined> {
-  return registry.find.repository.run([name])
+  return registry.reads.repository({ name })
 }

@@ -60,11 +60,13 @@ export function createApp(services: Services): Koa<RequestState> {
   app.use(requestRecord(services))
   app.use(errors(services))
   app.use(async (ctx, next) => {
+    const isRegistry = isV2(ctx.req.url ?? '')
+    // On every answer, errors included: old docker engines know a registry by it.
+    if (isRegistry) ctx.set('Docker-Distribution-Api-Version', 'registry/2.0')
     const origin = services.origins.originOf(ctx.req)
     if (origin === undefined) throw new RegistryError('hostInvalid')
     ctx.state.origin = origin
-    if (!isV2(ctx.req.url ?? '')) return next()
-    return answerV2(ctx, services)
+    return isRegistry ? answerV2(ctx, services) : next()
   })
   const router = serviceRouter(services)
   app.use(router.routes())
@@ -86,7 +88,7 @@ async function answerV2(ctx: Context, services: Services): Promise<void> {
 }
 
 function serviceRouter(services: Services): Router<RequestState> {
-  const router = new Router<RequestState>({ strict: true })
+  const router = new Router<RequestState>({ strict: true, sensitive: true })
   for (const [method, path, endpoint, handler] of serviceRoutes) {
     router[method](path, async (ctx) => {
       ctx.state.endpoint = endpoint

@@ -4,6 +4,7 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { Duplex } from 'node:stream'
 import type { Settings } from './config/settings.ts'
 import type { Logger } from './log.ts'
 
@@ -18,8 +19,9 @@ const serverOptions = {
   keepAliveTimeout: 130_000,
   // podman asks for up to 1024 ranges in one header.
   maxHeaderSize: 65_536,
-  highWaterMark: 1024 * 1024,
   noDelay: true,
+  // A missing Host header is answered like a wrong one; Node's own answer has no body and no length.
+  requireHostHeader: false,
 }
 
 /** How often certificate files are looked at; polling also sees files that are swapped by a symbolic link. */
@@ -29,18 +31,28 @@ export class Listener {
   readonly server: Server | TlsServer
   readonly #settings: Settings
   readonly #log: Logger
+  /** Answers under way, by connection: pipelined requests have several. */
+  readonly #answers = new WeakMap<Duplex, Set<ServerResponse>>()
   #draining: NodeJS.Timeout | undefined
 
   /** @throws when the certificate or the key cannot be read or do not fit. */
   constructor(settings: Settings, log: Logger, handler: RequestHandler) {
     this.#settings = settings
     this.#log = log
-    const handle = (req: IncomingMessage, res: ServerResponse): void => void handler(req, res)
+    const handle = (req: IncomingMessage, res: ServerResponse): void => {
+      this.#note(req.socket, res)
+      void handler(req, res)
+    }
     this.server = settings.tls.certificate === undefined ? createServer(serverOptions, handle) : this.#createTlsServer(handle)
     this.server.setTimeout(settings.http.idleSeconds * 1000)
     // Asked before the body is sent: refused or told to go on by the handler, once it knows whether the caller may.
     this.server.on('checkContinue', handle)
-    this.server.on('clientError', refuseMalformed)
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+      const isAnswering = [...(this.#answers.get(socket) ?? [])].some((res) => res.headersSent)
+      // In the middle of an answer a refusal would become a part of it: better a broken connection than wrong bytes.
+      if (isAnswering) socket.destroy()
+      else refuseMalformed(error, socket)
+    })
   }
 
   /** Resolves when connections are accepted. */
@@ -70,6 +82,12 @@ export class Listener {
     for (const file of this.#certificateFiles()) unwatchFile(file)
   }
 
+  #note(socket: Duplex, res: ServerResponse): void {
+    const answers = this.#answers.get(socket) ?? new Set()
+    this.#answers.set(socket, answers.add(res))
+    res.once('close', () => answers.delete(res))
+  }
+
   #createTlsServer(handler: (req: IncomingMessage, res: ServerResponse) => void): TlsServer {
     const server = createTlsServer({ ...serverOptions, ...this.#readCertificate(), ALPNProtocols: ['http/1.1'] }, handler)
     const reload = (): void => {
@@ -96,7 +114,7 @@ export class Listener {
 }
 
 /** A request that is no HTTP: one short answer, and the connection ends. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
@@ -105,7 +123,11 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: import('node:stre
   const body = JSON.stringify({
     errors: [{ code: 'UNSUPPORTED', message: `the request is not valid HTTP/1.1 (${error.code ?? 'malformed'})` }],
   })
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
+  const headers = [
+    'Connection: close',
+    'Docker-Distribution-Api-Version: registry/2.0',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }

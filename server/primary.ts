@@ -56,7 +56,7 @@ export class Primary {
     const lock = DataFolderLock.acquire(dataLayout(this.#settings.data), this.#settings.listen)
     try {
       // The workers load their modules while the folder is made ready.
-      cluster.setupPrimary({ exec: fileURLToPath(new URL(`worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)) })
+      cluster.setupPrimary({ exec: fileURLToPath(new URL('start-worker.js', import.meta.url)) })
       for (let count = 0; count < this.#settings.workers; count++) this.#fork()
       const preparation = await prepareDataFolder(this.#settings, Date.now)
       this.#services = await createServices(this.#settings, {

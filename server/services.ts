@@ -89,6 +89,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     nextRequestId: requestIds(),
     checkReady: async () => {
       if (isDraining) throw new RegistryError('shuttingDown')
+      database.requireWritable()
       await registry.blobs.probe()
       await totalBlobs(database.read)
     },

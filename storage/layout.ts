@@ -8,6 +8,7 @@
  *     blobs/sha256/ab/ab…   finished blobs, each once, named by their digest; never changed, only added and removed
  *     blobs/sha512/ab/ab…
  *     uploads/<session id>  bytes of unfinished uploads, on the same file system so that finishing is a rename
+ *     uploads/.probe        there for a moment, when someone asks whether writing works
  *     keys/                 token signing keys
  *     snapshots/            copies of lanyard.db, taken before a migration
  *
@@ -58,9 +59,25 @@ export function allBlobFolders(layout: DataLayout): string[] {
   return digestAlgorithms.flatMap((algorithm) => prefixes.map((prefix) => join(layout.blobs, algorithm, prefix)))
 }
 
-/** @param id a session id made by this registry (a UUID), never a client's text. */
+const sessionIdGrammar = /^[a-zA-Z0-9][a-zA-Z0-9-]{0,63}$/
+
+/** Whether a file name can be that of an upload: one plain path component, as UUIDs are. Other files are left alone. */
+export function isSessionId(name: string): boolean {
+  return sessionIdGrammar.test(name)
+}
+
+/**
+ * @param id a session id made by this registry (a UUID), never a client's text.
+ * @throws when it is not one plain path component.
+ */
 export function uploadPath(layout: DataLayout, id: string): string {
+  if (!isSessionId(id)) throw new Error(`not the id of an upload session: ${JSON.stringify(id)}`)
   return join(layout.uploads, id)
+}
+
+/** A name that no upload can have. */
+export function probePath(layout: DataLayout): string {
+  return join(layout.uploads, '.probe')
 }
 
 /** A snapshot is named for the schema version it holds and the time it was taken. */

@@ -1,7 +1,9 @@
 -- The core: repositories, blobs and their links, manifests and what they reference, tags as intervals, upload sessions, accounts.
 -- Times are milliseconds since 1970, sizes bytes, digests text with their algorithm.
+-- What is said of a table stands inside it: SQLite keeps it there, so that schema.sql has it too.
 
 create table account (
+  -- Who may sign in.
   id integer primary key autoincrement, -- never used twice: tokens name accounts by it
   name text not null unique,
   password_hash text not null,
@@ -10,8 +12,10 @@ create table account (
   credential_version integer not null default 1, -- grows when a password, the role or the status changes: older tokens end
   created_at_ms integer not null
 ) strict;
+create index account_by_role on account (is_admin, is_disabled);
 
 create table repository (
+  -- Comes to be with its first content; who may see it is its visibility.
   id integer primary key autoincrement,
   name text not null unique,
   namespace text not null, -- the first component of the name
@@ -23,14 +27,15 @@ create index repository_by_namespace on repository (namespace, name);
 create index repository_by_visibility on repository (visibility, name);
 
 create table blob (
+  -- Bytes that are durable in the blob store, once for all repositories.
   digest text not null primary key,
   size_bytes integer not null check (size_bytes >= 0),
   stored_at_ms integer not null,
   leased_at_ms integer not null -- the last time anyone was told that the blob exists
 ) strict, without rowid;
 
--- How many blobs there are and how large they are together: kept as a row, because counting a million takes too long.
 create table blob_total (
+  -- How many blobs there are and how large they are together: one row, because counting a million takes too long.
   id integer primary key check (id = 1),
   blobs integer not null,
   bytes integer not null
@@ -43,8 +48,8 @@ create trigger blob_uncounted after delete on blob begin
   update blob_total set blobs = blobs - 1, bytes = bytes - old.size_bytes where id = 1;
 end;
 
--- This repository may serve this blob. A read always goes through the link.
 create table blob_link (
+  -- This repository may serve this blob. A read always goes through the link.
   repository_id integer not null references repository (id) on delete cascade,
   digest text not null references blob (digest),
   linked_at_ms integer not null,
@@ -53,6 +58,7 @@ create table blob_link (
 create index blob_link_by_digest on blob_link (digest, repository_id);
 
 create table manifest (
+  -- What was pushed to a repository under this digest.
   repository_id integer not null references repository (id) on delete cascade,
   digest text not null,
   media_type text not null,
@@ -67,8 +73,8 @@ create table manifest (
 ) strict;
 create index manifest_by_subject on manifest (repository_id, subject_digest, pushed_at_ms, digest) where subject_digest is not null;
 
--- What a manifest needs to stay complete. Answers "is it used?" without reading a manifest.
 create table reference (
+  -- What a manifest needs to stay complete. Answers "is it used?" without reading a manifest.
   repository_id integer not null,
   manifest_digest text not null,
   digest text not null,
@@ -78,14 +84,14 @@ create table reference (
 ) strict, without rowid;
 create index reference_by_digest on reference (digest, repository_id);
 
--- A tag is an interval: the current one is open, the closed ones are its history.
 create table tag (
+  -- A tag is an interval: the current one is open, the closed ones are its history.
   id integer primary key,
   repository_id integer not null references repository (id) on delete cascade,
   name text not null,
   digest text not null,
   since_ms integer not null,
-  until_ms integer,
+  until_ms integer, -- null while it lasts
   set_by text,
   ended_by text
 ) strict;
@@ -94,6 +100,7 @@ create index tag_current_by_digest on tag (repository_id, digest) where until_ms
 create index tag_history on tag (repository_id, name, since_ms);
 
 create table upload_session (
+  -- An upload that is not finished; its bytes are in uploads/<id>.
   id text not null primary key,
   repository text not null, -- a name: the repository itself comes to be with its first content
   account_id integer references account (id) on delete cascade, -- null when nobody was signed in

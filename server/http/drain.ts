@@ -10,19 +10,20 @@ const drainMs = 5_000
 /** Call when the answer is decided; does nothing when the body has been read to its end. */
 export function limitDrain(req: IncomingMessage, res: ServerResponse): void {
   if (req.complete || req.destroyed) return
-  const { socket } = req
-  const limit = socket.bytesRead + drainBytes
+  // Read from here on: of a request that nobody reads, Node drops what comes after the answer, uncounted.
+  let leftBytes = drainBytes
+  req.on('data', (bytes: Uint8Array) => {
+    leftBytes -= bytes.length
+    if (leftBytes >= 0) return
+    req.pause()
+    if (res.writableFinished) req.socket.end()
+    else res.once('finish', () => req.socket.end())
+  })
   res.once('finish', () => {
     if (req.complete) return
-    const close = (): void => void socket.destroy()
-    const timer = setTimeout(close, drainMs).unref()
-    const check = setInterval(() => socket.bytesRead > limit && close(), 50).unref()
-    const stop = (): void => {
-      clearTimeout(timer)
-      clearInterval(check)
-    }
-    req.once('end', stop)
-    socket.once('close', stop)
-    req.resume()
+    // Closing at once would reset the connection under a client that still sends, and take the answer from it. So first only
+    // this side ends, unread bytes stay with the client, and the client has the same time to see both.
+    const timer = setTimeout(() => req.socket.destroy(), drainMs).unref()
+    for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer))
   })
 }

@@ -18,19 +18,27 @@ export interface OriginRules {
 export class OriginReader {
   readonly #externalUrl: string | undefined
   readonly #proxies = new BlockList()
+  readonly #hasProxies: boolean
+  /** The last Host header that was found right: nearly every request brings the same. */
+  #knownHost: string | undefined
 
   constructor(rules: OriginRules) {
     this.#externalUrl = rules.externalUrl?.replace(/\/+$/, '')
+    this.#hasProxies = rules.trustedProxies.length > 0
     for (const proxy of rules.trustedProxies) addTo(this.#proxies, proxy)
   }
 
-  /** Scheme, host and port, such as `http://localhost:5000`; undefined when the Host header is none. */
+  /** Scheme, host and port, such as `http://localhost:5000`; undefined when the Host header is none, or there are two. */
   originOf(req: IncomingMessage): string | undefined {
+    const called = calledHost(req)
+    if (called === undefined) return undefined
     if (this.#externalUrl !== undefined) return this.#externalUrl
     const isProxied = this.#isTrusted(req.socket.remoteAddress)
     const scheme = (isProxied && forwarded(req, 'x-forwarded-proto')) || (req.socket instanceof TLSSocket ? 'https' : 'http')
-    const host = (isProxied && forwarded(req, 'x-forwarded-host')) || req.headers.host || ''
-    if (!hostPattern.test(host) || !/^https?$/.test(scheme)) return undefined
+    const host = (isProxied && forwarded(req, 'x-forwarded-host')) || called
+    if (scheme !== 'http' && scheme !== 'https') return undefined
+    if (host !== this.#knownHost && !hostPattern.test(host)) return undefined
+    this.#knownHost = host
     return `${scheme}://${host}`
   }
 
@@ -44,10 +52,33 @@ export class OriginReader {
   }
 
   #isTrusted(address: string | undefined): boolean {
-    if (address === undefined) return false
+    if (!this.#hasProxies || address === undefined) return false
     const plain = address.replace(/^::ffff:/, '')
     return isIP(plain) !== 0 && this.#proxies.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6')
   }
+}
+
+/**
+ * The Host header; HTTP/1.0 may do without, as the health checks of load balancers do, and means the address it came to.
+ * Spec: RFC 9112, 3.2: exactly one.
+ */
+function calledHost(req: IncomingMessage): string | undefined {
+  const { host } = req.headers
+  if (host === undefined && req.httpVersion === '1.0') {
+    const { localAddress = '', localPort } = req.socket
+    return `${isIP(localAddress) === 6 ? `[${localAddress}]` : localAddress}:${localPort}`
+  }
+  return hasTwoHosts(req.rawHeaders) ? undefined : host
+}
+
+/** Node keeps the first and drops the others. */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? ''
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count > 1
 }
 
 function forwarded(req: IncomingMessage, name: 'x-forwarded-proto' | 'x-forwarded-host'): string {

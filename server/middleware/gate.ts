@@ -20,7 +20,6 @@ const openCaller: Caller = { identity: { kind: 'anonymous' }, via: 'nothing', ac
 
 /** @throws {RegistryError} endpointUnknown, methodNotAllowed, nameInvalid, and those of authentication and policy */
 export async function passGate(ctx: Context, services: Services): Promise<Exchange> {
-  ctx.set('Docker-Distribution-Api-Version', 'registry/2.0')
   const target = targetOf(ctx)
   ctx.state.endpoint = target.endpoint
   const action = actionOf(ctx, target)

@@ -27,14 +27,11 @@ export function requestRecord(services: Services): Middleware<RequestState> {
         receivedBytes,
         sentBytes,
       })
-      if (settings.log.requests) log[levelOf(ctx)](lineOf(ctx, services, durationMs), 'request')
+      const level = ctx.res.statusCode >= 500 ? 'warn' : 'info'
+      if (settings.log.requests && log.isLevelEnabled(level)) log[level](lineOf(ctx, services, durationMs), 'request')
     })
     await next()
   }
-}
-
-function levelOf(ctx: Context): 'info' | 'warn' {
-  return ctx.res.statusCode >= 500 ? 'warn' : 'info'
 }
 
 /** Method and path as sent (the log encodes them), never a header that may hold a secret. */

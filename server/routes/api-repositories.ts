@@ -53,7 +53,7 @@ export async function patchRepository(ctx: Context, services: Services, nameText
   await getRepository(ctx, services, name)
 }
 
-/** An API of people and scripts: signed in by Basic; a docker token does not open it. */
+/** An API of people and scripts, who sign in by Basic. A docker token opens what its scope covers, and never the settings. */
 async function callerOf(ctx: Context, services: Services): Promise<Caller> {
   const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
   ctx.state.account = caller.identity.kind === 'account' ? caller.identity.account.name : undefined

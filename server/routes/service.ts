@@ -2,6 +2,7 @@
  * What is not the registry protocol: health for whoever runs it, metrics, `docker search`, and a word for a browser.
  */
 import { authorize } from '../../auth/authorize.ts'
+import type { Identity } from '../../auth/identity.ts'
 import { listableBy } from '../../auth/policy.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { parsePageSize } from '../../oci/paging.ts'
@@ -51,12 +52,20 @@ export async function getSearch(ctx: Context, services: Services): Promise<void>
     throw new RegistryError('endpointUnknown', { message: 'search without a login is not answered here: use the catalog' })
   }
   const query = queryOf(ctx)
-  const { identity } = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const identity = await searcherOf(ctx, services)
   const text = (query.get('q') ?? '').slice(0, 255)
   const limit = parsePageSize(query.get('n') ?? undefined, searchLimit)
   const found = await searchFor(services.registry, listableBy(services.policy, identity), { text, limit })
   const results = found.map(({ name, description }) => ({ name, description, star_count: 0, is_official: false, is_automated: false }))
   replyJson(ctx, { num_results: results.length, query: text, results })
+}
+
+/** A token finds no more than the catalog, which it must cover. Without logins credentials mean nothing, as under /v2. */
+async function searcherOf(ctx: Context, services: Services): Promise<Identity> {
+  if (services.policy.isOpen) return { kind: 'anonymous' }
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  if (caller.access !== undefined) authorize(services.policy, caller, { kind: 'catalog' })
+  return caller.identity
 }
 
 export function getRoot(ctx: Context): void {

@@ -18,8 +18,10 @@ const formBytes = 64 * 1024
 
 /** GET: Basic credentials or none; docker, podman and most others. */
 export async function getToken(ctx: Context, services: Services): Promise<void> {
-  const header = ctx.req.headers.authorization
-  const caller = await services.authenticator.authenticate(header)
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  // A token that bought the next one would outgrow its scope and outlive its time.
+  if (caller.via === 'bearer')
+    throw new RegistryError('scopeInsufficient', { message: 'a token buys no other: sign in with user name and password' })
   await replyToken(ctx, services, { identity: caller.identity, scopes: queryOf(ctx).getAll('scope') })
 }
 
@@ -34,8 +36,8 @@ export async function postToken(ctx: Context, services: Services): Promise<void>
 async function replyToken(ctx: Context, services: Services, wish: { identity: Identity; scopes: readonly string[] }): Promise<void> {
   ctx.state.account = accountNameOf(wish.identity)
   const visibilityOf = async (name: RepositoryName) => (await findRepository(services.registry, name))?.visibility
-  const access = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
-  const { token, expiresInSeconds } = await services.tokens.issue(wish.identity, access)
+  const granted = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
+  const { token, expiresInSeconds, access } = await services.tokens.issue(wish.identity, granted)
   // No issued_at: clients would add it to expires_in and compare with their own clock, which may be wrong.
   replyJson(ctx, { token, access_token: token, expires_in: expiresInSeconds, scope: formatScopes(access) }, { 'Cache-Control': 'no-store' })
 }

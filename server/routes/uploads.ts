@@ -97,13 +97,12 @@ async function tryMount(exchange: Start, query: URLSearchParams): Promise<Suppor
   const digest: Digest = parseDigest(text)
   if (!isSupported(digest)) return undefined
   const source = await mountSource(exchange, query)
-  if (!source) return undefined
   const isMounted = await mountBlob(exchange.services.registry, { target: exchange.target.name, digest, source })
   return isMounted ? digest : undefined
 }
 
 /** Where the caller may take the blob from; undefined: nowhere, which must look like a blob that is not there. */
-async function mountSource({ services, caller, target, repository }: Start, query: URLSearchParams): Promise<Mount['source'] | undefined> {
+async function mountSource({ services, caller, target, repository }: Start, query: URLSearchParams): Promise<Mount['source']> {
   // Without a source: anything this account may pull. A docker token's scope is what its client asked for, not a boundary.
   if (!query.has('from')) return listableBy(services.policy, caller.identity)
   const name = mountSourceName(query)

@@ -34,6 +34,7 @@ export interface BlobReader {
   readonly sizeBytes: number
   /** Fills `target` from `position` on; returns the number of bytes read, less than asked only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
+  /** Closing again does nothing. */
   close(): Promise<void>
 }
 
@@ -43,10 +44,13 @@ export interface PartialBlob {
   /** Writes all chunks at `position`, in order. @throws {RegistryError} storageFull, storageFailed */
   write(chunks: readonly Uint8Array[], position: number): Promise<void>
   read(target: Uint8Array, position: number): Promise<number>
+  /** Gives back what lies beyond the first `sizeBytes` bytes. @throws {RegistryError} storageFailed */
+  truncate(sizeBytes: number): Promise<void>
   /**
    * Makes exactly the first `sizeBytes` bytes durable as the blob `digest`, which the caller has verified. When this
    * returns, no crash and no power cut can lose them. The partial is gone afterwards.
    */
   commit(digest: SupportedDigest, sizeBytes: number): Promise<void>
+  /** Closing again does nothing. @throws {RegistryError} storageFull, storageFailed: what was written may be lost, and no later sync would say so */
   close(): Promise<void>
 }

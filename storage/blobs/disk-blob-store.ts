@@ -3,16 +3,29 @@
  *
  * Owns the files; knows no rows and no HTTP. Invariant: a path under blobs/ only ever holds the complete bytes of its
  * digest, because files get there by commitFile alone.
+ *
+ * Fast for a measured reason: bare descriptors, and opening for reading on the event loop. A look-up of a name costs 5 µs there
+ * and 12 µs with its two changes of thread in libuv's pool; a small blob goes out three times as often. What may wait for the disk
+ * (reading, writing, syncing, making and renaming files) stays in the pool.
  */
-import { constants } from 'node:fs'
-import { access, mkdir, open, opendir, rm, stat, type FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { closeSync, constants, fdatasync, fstatSync, ftruncate, open, openSync, read, writev } from 'node:fs'
+import { mkdir, opendir, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
+import { promisify } from 'node:util'
 import type { SupportedDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
-import { allBlobFolders, blobFolder, blobPath, uploadPath, type DataLayout } from '../layout.ts'
+import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, uploadPath, type DataLayout } from '../layout.ts'
 import type { BlobReader, BlobStore, PartialBlob } from './blob-store.ts'
 import { commitFile, syncFolder } from './durable.ts'
+
+const inPool = {
+  open: promisify(open),
+  read: promisify(read),
+  writev: promisify(writev),
+  truncate: promisify(ftruncate),
+  flush: promisify(fdatasync),
+}
 
 export class DiskBlobStore implements BlobStore {
   readonly #layout: DataLayout
@@ -21,151 +34,204 @@ export class DiskBlobStore implements BlobStore {
     this.#layout = layout
   }
 
-  /** Makes the folders, durably, so that no later commit has to. Called once, before any worker serves. */
+  /**
+   * Makes the folders that are missing, durably, so that no later commit has to. Called once, before any worker serves.
+   *
+   * Looks for each, because some ways of copying a data folder leave empty ones out; and syncs even when it made none,
+   * because the start that made them may have been killed before it could.
+   */
   static async prepare(layout: DataLayout): Promise<void> {
     await withFaultsTranslated(async () => {
-      const folders = allBlobFolders(layout)
-      const isPrepared = await exists(folders.at(-1) ?? layout.blobs)
       await mkdir(layout.uploads, { recursive: true, mode: 0o700 })
-      if (isPrepared) return
-      for (const folder of folders) await mkdir(folder, { recursive: true, mode: 0o700 })
-      const parents = new Set(folders.map((folder) => join(folder, '..')))
-      for (const parent of [...parents, layout.blobs, layout.root]) await syncFolder(parent)
+      const folders = allBlobFolders(layout)
+      const parents = [...new Set(folders.map((folder) => dirname(folder)))]
+      for (const parent of parents) {
+        await mkdir(parent, { recursive: true, mode: 0o700 })
+        const present = new Set(await readdir(parent))
+        const missing = folders.filter((folder) => dirname(folder) === parent && !present.has(basename(folder)))
+        await Promise.all(missing.map((folder) => mkdir(folder, { mode: 0o700 })))
+      }
+      for (const folder of [...parents, layout.blobs, layout.root]) await syncFolder(folder)
     })
   }
 
   async statBlob(digest: SupportedDigest): Promise<number | undefined> {
-    try {
-      return (await stat(blobPath(this.#layout, digest))).size
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return undefined
-      throw error
-    }
+    return withFaultsTranslated(async () => {
+      try {
+        return (await stat(blobPath(this.#layout, digest))).size
+      } catch (error) {
+        if (systemCode(error) === 'ENOENT') return undefined
+        throw error
+      }
+    })
   }
 
   async openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {
-    const file = await openIfThere(blobPath(this.#layout, digest))
-    if (!file) throw new RegistryError('blobDamaged', { detail: { digest } })
-    try {
-      const actual = (await file.stat()).size
-      if (actual !== sizeBytes) {
-        throw new RegistryError('blobDamaged', {
-          detail: { digest },
-          cause: new Error(`${actual} bytes on disk, ${sizeBytes} in the rows`),
-        })
-      }
-    } catch (error) {
-      await file.close()
-      throw error
-    }
-    return new DiskBlobReader(file, sizeBytes)
+    return withFaultsTranslated(async () => {
+      const file = openIfThere(blobPath(this.#layout, digest))
+      if (file === undefined) throw damaged(digest, 'no file')
+      const actual = fstatSync(file).size
+      if (actual === sizeBytes) return new DiskBlobReader(file, sizeBytes)
+      closeSync(file)
+      throw damaged(digest, `${actual} bytes on disk, ${sizeBytes} in the rows`)
+    })
   }
 
   async openPartial(id: string): Promise<PartialBlob> {
     return withFaultsTranslated(async () => {
       const path = uploadPath(this.#layout, id)
-      return new DiskPartialBlob(this.#layout, path, await open(path, constants.O_RDWR | constants.O_CREAT, 0o600))
+      return new DiskPartialBlob(this.#layout, path, await inPool.open(path, constants.O_RDWR | constants.O_CREAT, 0o600))
     })
   }
 
   async removePartial(id: string): Promise<void> {
-    await rm(uploadPath(this.#layout, id), { force: true })
+    await withFaultsTranslated(() => rm(uploadPath(this.#layout, id), { force: true }))
   }
 
   async *listPartials(): AsyncIterable<{ id: string; modifiedAtMs: number }> {
-    for await (const entry of await opendir(this.#layout.uploads)) {
-      const found = await stat(join(this.#layout.uploads, entry.name)).catch(() => undefined)
-      if (found?.isFile()) yield { id: entry.name, modifiedAtMs: found.mtimeMs }
+    for await (const { name } of await withFaultsTranslated(() => opendir(this.#layout.uploads))) {
+      if (!isSessionId(name)) continue
+      const found = await stat(uploadPath(this.#layout, name)).catch(() => undefined)
+      if (found?.isFile()) yield { id: name, modifiedAtMs: found.mtimeMs }
     }
   }
 
+  /** Asks for a block of its own: permissions alone would not tell that the disk is full. */
   async probe(): Promise<void> {
-    await withFaultsTranslated(() => access(this.#layout.uploads, constants.W_OK))
+    await withFaultsTranslated(async () => {
+      const path = probePath(this.#layout)
+      const file = await inPool.open(path, 'w', 0o600)
+      try {
+        await inPool.writev(file, [Buffer.alloc(4096)], 0)
+      } finally {
+        closeSync(file)
+      }
+      await rm(path, { force: true })
+    })
   }
 }
 
+/** No descriptor: what still reads or writes after the close must not reach the file that got the number next. */
+const closed = -1
+
 class DiskBlobReader implements BlobReader {
   readonly sizeBytes: number
-  readonly #file: FileHandle
+  #file: number
 
-  constructor(file: FileHandle, sizeBytes: number) {
+  constructor(file: number, sizeBytes: number) {
     this.#file = file
     this.sizeBytes = sizeBytes
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    return (await this.#file.read(target, 0, target.length, position)).bytesRead
+    return withFaultsTranslated(async () => (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead)
   }
 
   async close(): Promise<void> {
-    await this.#file.close()
+    const file = this.#file
+    this.#file = closed
+    if (file !== closed) closeSync(file)
   }
 }
+
+/** After so many bytes the disk is set to work, so that the sync at the end of a large upload finds little left to do. */
+const flushEveryBytes = 32 * 1024 * 1024
 
 class DiskPartialBlob implements PartialBlob {
   readonly #layout: DataLayout
   readonly #path: string
-  readonly #file: FileHandle
+  #file: number
+  #unflushedBytes = 0
+  /** The flush under way, or the last one. Its failure is the blob's: a later sync of the same file might not report it again. */
+  #flushed: Promise<void> = Promise.resolve()
+  #isFlushing = false
 
-  constructor(layout: DataLayout, path: string, file: FileHandle) {
+  constructor(layout: DataLayout, path: string, file: number) {
     this.#layout = layout
     this.#path = path
     this.#file = file
   }
 
   async sizeBytes(): Promise<number> {
-    return (await this.#file.stat()).size
+    return fstatSync(this.#file).size
   }
 
   async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
-    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    let at = position
     await withFaultsTranslated(async () => {
-      const { bytesWritten } = await this.#file.writev(chunks, position)
-      // A short write without an error means the disk took what it could: the next one says why, and must not leave a hole.
-      if (bytesWritten < length)
-        await this.#file
-          .write(Buffer.concat(chunks), bytesWritten, length - bytesWritten, position + bytesWritten)
-          .then(requireAll(length - bytesWritten))
+      for (let left = after(chunks, 0); left.length > 0;) {
+        const { bytesWritten } = await inPool.writev(this.#file, left, at)
+        if (bytesWritten === 0) throw new RegistryError('storageFull', { cause: new Error('nothing was written') })
+        at += bytesWritten
+        left = after(left, bytesWritten)
+      }
     })
+    this.#flushInBackground(at - position)
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    return (await this.#file.read(target, 0, target.length, position)).bytesRead
+    return withFaultsTranslated(async () => (await inPool.read(this.#file, target, 0, target.length, position)).bytesRead)
+  }
+
+  async truncate(sizeBytes: number): Promise<void> {
+    await withFaultsTranslated(() => inPool.truncate(this.#file, sizeBytes))
   }
 
   async commit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
     await withFaultsTranslated(async () => {
-      const actual = await this.sizeBytes()
+      await this.#flushed
+      const actual = fstatSync(this.#file).size
       if (actual < sizeBytes)
         throw new RegistryError('storageFailed', { cause: new Error(`${actual} bytes on disk, ${sizeBytes} received`) })
-      if (actual > sizeBytes) await this.#file.truncate(sizeBytes)
+      if (actual > sizeBytes) await inPool.truncate(this.#file, sizeBytes)
       await commitFile(this.#file, this.#path, { path: blobPath(this.#layout, digest), folder: blobFolder(this.#layout, digest) })
     })
   }
 
   async close(): Promise<void> {
-    await this.#file.close()
+    const file = this.#file
+    if (file === closed) return
+    this.#file = closed
+    try {
+      await withFaultsTranslated(() => this.#flushed)
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  #flushInBackground(writtenBytes: number): void {
+    this.#unflushedBytes += writtenBytes
+    if (this.#unflushedBytes < flushEveryBytes || this.#isFlushing) return
+    this.#unflushedBytes = 0
+    this.#isFlushing = true
+    const file = this.#file
+    this.#flushed = this.#flushed.then(() => inPool.flush(file)).finally(() => (this.#isFlushing = false))
+    this.#flushed.catch(untilCommitOrClose)
   }
 }
 
-function requireAll(length: number): (result: { bytesWritten: number }) => void {
-  return ({ bytesWritten }) => {
-    if (bytesWritten < length) throw new RegistryError('storageFull', { cause: new Error('short write') })
-  }
+/** The failure of a flush in flight is met at the commit or the close; until then it must not count as unhandled. */
+function untilCommitOrClose(): void {}
+
+/** What is left of `chunks` when their first bytes are written; empty ones, which would look like a full disk, are left out. */
+function after(chunks: readonly Uint8Array[], writtenBytes: number): Uint8Array[] {
+  let skip = writtenBytes
+  return chunks.flatMap((chunk) => {
+    const skipped = Math.min(skip, chunk.length)
+    skip -= skipped
+    return skipped === chunk.length ? [] : [chunk.subarray(skipped)]
+  })
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
+function damaged(digest: SupportedDigest, what: string): RegistryError {
+  return new RegistryError('blobDamaged', { detail: { digest }, cause: new Error(what) })
+}
+
+function openIfThere(path: string): number | undefined {
   try {
-    return await open(path, 'r')
+    return openSync(path, 'r')
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
     throw error
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -4,24 +4,28 @@
  * Nothing else in the project renames a file that matters. Only after this returns may a row that names the file be
  * committed. An fsync that failed is never tried again: the kernel may have dropped the pages and a second call would lie.
  */
-import { open, rename, type FileHandle } from 'node:fs/promises'
+import { closeSync, fsync, openSync, rename } from 'node:fs'
+import { promisify } from 'node:util'
+
+const sync = promisify(fsync)
+const move = promisify(rename)
 
 /**
- * Makes the bytes of `file` durable under `to`. An existing file is replaced, which for content-addressed data repairs a
- * damaged one; readers that have it open keep the old inode.
+ * Makes the bytes of `file`, an open descriptor, durable under `to`. An existing file is replaced, which for content-addressed
+ * data repairs a damaged one; readers that have it open keep the old inode.
  */
-export async function commitFile(file: FileHandle, from: string, to: { path: string; folder: string }): Promise<void> {
-  await file.sync()
-  await rename(from, to.path)
+export async function commitFile(file: number, from: string, to: { path: string; folder: string }): Promise<void> {
+  await sync(file)
+  await move(from, to.path)
   await syncFolder(to.folder)
 }
 
 /** Makes the names in a folder durable: after a create, rename or unlink in it. */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
+  const handle = openSync(folder, 'r')
   try {
-    await handle.sync()
+    await sync(handle)
   } finally {
-    await handle.close()
+    closeSync(handle)
   }
 }

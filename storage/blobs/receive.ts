@@ -1,13 +1,28 @@
 /**
  * Receives a request body into a partial blob: hash and count inside the flow, never more than two batches in memory.
  *
- * Fast for a measured reason: sockets deliver at most 64 KiB a read, and a write per read costs a thread-pool trip each.
- * Collecting 1 MiB and writing it while the next is received and hashed took 1 GiB from 425 to about 590 MiB/s here.
+ * Fast for a measured reason: sockets deliver at most 64 KiB a read, and a write per read costs a thread-pool trip each. Collecting
+ * them into one write while the next ones are received and hashed took 1 GiB from 425 to about 590 MiB/s here. And chunks are released
+ * as soon as they are written: left to the garbage collector they cost 0.6 of 1.3 s of CPU a GiB, and twice the memory.
  */
 import type { Hash } from 'node:crypto'
 import type { PartialBlob } from './blob-store.ts'
 
 const batchBytes = 1024 * 1024
+
+export interface ReceptionTarget {
+  readonly partial: Pick<PartialBlob, 'write'>
+  /** Where the body's first byte goes. */
+  readonly position: number
+  readonly hash: Hash
+  /** Told of each chunk when it is written; nobody looks at its bytes afterwards. */
+  readonly release?: (chunk: Uint8Array) => void
+  /** More than this many bytes are not read; no bound by default. */
+  readonly limitBytes?: number
+}
+
+/** A chunk costs its object too: a body sent in chunks of one byte took 340 MB more without this bound. One writev takes as many. */
+const batchChunks = 1024
 
 export interface Reception {
   /** Bytes that arrived and were written; counted also when the body broke off. */
@@ -19,49 +34,64 @@ export interface Reception {
 /**
  * Appends `body` to `partial` from `position` on and feeds `hash` with the same bytes.
  *
- * A body that breaks off is not an error here: what arrived is written and counted, so that the upload can resume.
+ * A body that breaks off is not an error here: what arrived is written and counted, so that the upload can resume. Nor is one
+ * of more than `limitBytes`: it is left where it passes them, and the count says that it did.
  * @throws {RegistryError} storageFull, storageFailed: a write failed; nothing of this body may be counted then.
  */
-export async function receive(
-  body: AsyncIterable<Uint8Array>,
-  target: { partial: PartialBlob; position: number; hash: Hash },
-): Promise<Reception> {
-  const { partial, position, hash } = target
+export async function receive(body: AsyncIterable<Uint8Array>, target: ReceptionTarget): Promise<Reception> {
+  const { partial, position, hash, release, limitBytes = Infinity } = target
+  let receivedBytes = 0
   let batch: Uint8Array[] = []
   let batched = 0
   let handedOver = 0
   let writing: Promise<void> = Promise.resolve()
+  const write = async (chunks: readonly Uint8Array[], at: number): Promise<void> => {
+    await partial.write(chunks, at)
+    if (release) for (const chunk of chunks) release(chunk)
+  }
   const flush = async (): Promise<void> => {
     await writing
-    writing = partial.write(batch, position + handedOver)
+    writing = write(batch, position + handedOver)
     writing.catch(ignoreUntilAwaited)
     handedOver += batched
     batch = []
     batched = 0
   }
   const interruption = await untilBroken(body, async (chunk) => {
+    receivedBytes += chunk.length
+    if (receivedBytes > limitBytes) return 'enough'
     hash.update(chunk)
     batch.push(chunk)
     batched += chunk.length
-    if (batched >= batchBytes) await flush()
+    if (batched >= batchBytes || batch.length >= batchChunks) await flush()
+    return 'more'
   })
   if (batched > 0) await flush()
   await writing
-  return { receivedBytes: handedOver, interruption }
+  return { receivedBytes, interruption }
 }
 
-/** Hands every chunk to `take`; returns what broke the body off, if anything did. Faults of `take` itself are thrown. */
-async function untilBroken(body: AsyncIterable<Uint8Array>, take: (chunk: Uint8Array) => Promise<void>): Promise<unknown> {
+/**
+ * Hands chunks to `take` until it has enough; returns what broke the body off, if anything did. Faults of `take` itself are
+ * thrown. A body that is left before its end can still be read on by others.
+ */
+async function untilBroken(body: AsyncIterable<Uint8Array>, take: (chunk: Uint8Array) => Promise<'more' | 'enough'>): Promise<unknown> {
   const chunks = body[Symbol.asyncIterator]()
-  for (;;) {
-    let next: IteratorResult<Uint8Array>
-    try {
-      next = await chunks.next()
-    } catch (error) {
-      return error
-    }
-    if (next.done) return undefined
-    await take(next.value)
+  let wants: 'more' | 'enough' = 'enough'
+  try {
+    do {
+      let next: IteratorResult<Uint8Array>
+      try {
+        next = await chunks.next()
+      } catch (error) {
+        return error
+      }
+      if (next.done) return undefined
+      wants = await take(next.value)
+    } while (wants === 'more')
+    return undefined
+  } finally {
+    await chunks.return?.()
   }
 }
 
@@ -70,7 +100,7 @@ function ignoreUntilAwaited(): void {}
 
 /** Feeds `hash` with the first `sizeBytes` bytes of a partial blob: for a session whose live hash is in another process. */
 export async function rehash(partial: PartialBlob, sizeBytes: number, hash: Hash): Promise<void> {
-  const buffer = Buffer.allocUnsafe(batchBytes)
+  const buffer = Buffer.allocUnsafe(Math.min(batchBytes, sizeBytes))
   for (let position = 0; position < sizeBytes;) {
     const length = Math.min(batchBytes, sizeBytes - position)
     const read = await partial.read(buffer.subarray(0, length), position)

@@ -2,8 +2,8 @@
  * Rows of accounts. Every change that must end what was issued before raises the credential version in the same statement.
  */
 import { sql } from 'kysely'
-import { HotQuery } from './database.ts'
 import type { Reader, Writer } from './schema.ts'
+import { Statement } from './statement.ts'
 
 export interface AccountRow {
   readonly id: number
@@ -17,15 +17,15 @@ export interface AccountRow {
 
 const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms'] as const
 
-/** The look-up of an account by id, on the path of every request with a token. */
-export function accountById(db: Reader): HotQuery<AccountRow, [id: number]> {
-  return new HotQuery(db, db.selectFrom('account').select(columns).where('id', '=', 0))
-}
+/** On the path of every request with a token. */
+export const accountById = new Statement<{ id: number }, AccountRow>((db, value) =>
+  db.selectFrom('account').select(columns).where('id', '=', value('id')),
+)
 
-/** The look-up of an account by name, on the path of every request with Basic credentials. */
-export function accountByName(db: Reader): HotQuery<AccountRow, [name: string]> {
-  return new HotQuery(db, db.selectFrom('account').select(columns).where('name', '=', ''))
-}
+/** On the path of every request with Basic credentials. */
+export const accountByName = new Statement<{ name: string }, AccountRow>((db, value) =>
+  db.selectFrom('account').select(columns).where('name', '=', value('name')),
+)
 
 export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {
   return db

@@ -2,9 +2,9 @@
  * Rows of manifests, of what they reference and of who refers to them. The bytes are kept exactly as they were pushed.
  */
 import type { Digest } from '../../oci/digest.ts'
-import { inParts } from './blobs.ts'
-import { HotQuery } from './database.ts'
+import type { Tag } from '../../oci/reference.ts'
 import type { ManifestTable, Reader, ReferenceTable, Writer } from './schema.ts'
+import { Statement } from './statement.ts'
 
 export interface ManifestRow {
   readonly digest: Digest
@@ -12,42 +12,75 @@ export interface ManifestRow {
   readonly content: Uint8Array
 }
 
-const served = ['manifest.digest', 'manifest.media_type', 'manifest.content'] as const
+const served = ['digest', 'media_type', 'content'] as const
 
-/** The look-up of a manifest by digest. */
-export function manifestByDigest(db: Reader): HotQuery<ManifestRow, [repositoryId: number, digest: Digest]> {
-  const query = db.selectFrom('manifest').select(served).where('repository_id', '=', 0).where('digest', '=', '')
-  return new HotQuery(db, query.$castTo<ManifestRow>())
-}
-
-/** The look-up of a manifest through its current tag: one query, so that it is either the old manifest or the new one. */
-export function manifestByTag(db: Reader): HotQuery<ManifestRow, [repositoryId: number, tag: string]> {
-  const query = db
-    .selectFrom('tag')
-    .innerJoin('manifest', (join) =>
-      join.onRef('manifest.repository_id', '=', 'tag.repository_id').onRef('manifest.digest', '=', 'tag.digest'),
-    )
+export const manifestByDigest = new Statement<{ repositoryId: number; digest: Digest }, ManifestRow>((db, value) =>
+  db
+    .selectFrom('manifest')
     .select(served)
-    .where('tag.repository_id', '=', 0)
-    .where('tag.name', '=', '')
-    .where('tag.until_ms', 'is', null)
-  return new HotQuery(db, query.$castTo<ManifestRow>())
+    .where('repository_id', '=', value('repositoryId'))
+    .where('digest', '=', value('digest'))
+    .$castTo<ManifestRow>(),
+)
+
+/**
+ * A manifest through its current tag: one query, so that it is either the old manifest or the new one. A sub-query, not a join: with
+ * bound texts SQLite takes 4 µs for the one and 13 for the other.
+ */
+export const manifestByTag = new Statement<{ repositoryId: number; tag: Tag }, ManifestRow>((db, value) =>
+  db
+    .selectFrom('manifest')
+    .select(served)
+    .where('repository_id', '=', value('repositoryId'))
+    .where('digest', '=', (where) =>
+      where
+        .selectFrom('tag')
+        .select('tag.digest')
+        .where('tag.repository_id', '=', value('repositoryId'))
+        .where('tag.name', '=', value('tag'))
+        .where('tag.until_ms', 'is', null),
+    )
+    .$castTo<ManifestRow>(),
+)
+
+const manifestSize = new Statement<{ repositoryId: number; digest: Digest }, { size_bytes: number }>((db, value) =>
+  db.selectFrom('manifest').select('size_bytes').where('repository_id', '=', value('repositoryId')).where('digest', '=', value('digest')),
+)
+
+/** Its size in bytes; undefined when the repository has no such manifest. */
+export async function findManifestSize(db: Reader | Writer, key: { repositoryId: number; digest: Digest }): Promise<number | undefined> {
+  return (await manifestSize.first(db, key))?.size_bytes
 }
 
-/** Sizes in bytes of those of `digests` that are manifests of the repository. */
-export async function findManifestSizes(db: Reader, repositoryId: number, digests: readonly string[]): Promise<Map<string, number>> {
-  const sizes = new Map<string, number>()
-  for (const part of inParts(digests)) {
-    const rows = await db
-      .selectFrom('manifest')
-      .select(['digest', 'size_bytes'])
-      .where('repository_id', '=', repositoryId)
-      .where('digest', 'in', part)
-      .execute()
-    for (const row of rows) sizes.set(row.digest, row.size_bytes)
-  }
-  return sizes
-}
+const insertManifest = new Statement<ManifestTable>((db, value) =>
+  db
+    .insertInto('manifest')
+    .values({
+      repository_id: value('repository_id'),
+      digest: value('digest'),
+      media_type: value('media_type'),
+      artifact_type: value('artifact_type'),
+      size_bytes: value('size_bytes'),
+      subject_digest: value('subject_digest'),
+      annotations: value('annotations'),
+      pushed_by: value('pushed_by'),
+      pushed_at_ms: value('pushed_at_ms'),
+      content: value('content'),
+    })
+    .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doNothing()),
+)
+
+const insertReference = new Statement<ReferenceTable>((db, value) =>
+  db
+    .insertInto('reference')
+    .values({
+      repository_id: value('repository_id'),
+      manifest_digest: value('manifest_digest'),
+      digest: value('digest'),
+      role: value('role'),
+    })
+    .onConflict((conflict) => conflict.doNothing()),
+)
 
 /** Records a manifest and what it references; one that is known stays as it is. */
 export async function putManifest(
@@ -55,19 +88,9 @@ export async function putManifest(
   manifest: ManifestTable,
   references: readonly Pick<ReferenceTable, 'digest' | 'role'>[],
 ): Promise<void> {
-  const inserted = await tx
-    .insertInto('manifest')
-    .values(manifest)
-    .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doNothing())
-    .executeTakeFirst()
-  if (inserted.numInsertedOrUpdatedRows === 0n) return
-  for (const part of inParts(references)) {
-    const rows = part.map((reference) => ({ ...reference, repository_id: manifest.repository_id, manifest_digest: manifest.digest }))
-    await tx
-      .insertInto('reference')
-      .values(rows)
-      .onConflict((conflict) => conflict.doNothing())
-      .execute()
+  if ((await insertManifest.run(tx, manifest)) === 0) return
+  for (const { digest, role } of references) {
+    await insertReference.run(tx, { repository_id: manifest.repository_id, manifest_digest: manifest.digest, digest, role })
   }
 }
 
@@ -114,14 +137,22 @@ export interface ReferrerPage {
 
 /** One page of the manifests whose subject is the given digest, by push time, then digest. */
 export async function listReferrers(db: Reader, page: ReferrerPage): Promise<ReferrerRow[]> {
-  let query = db
-    .selectFrom('manifest')
+  return referrersQuery(db, page)
     .select(['digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations', 'pushed_at_ms'])
-    .where('repository_id', '=', page.repositoryId)
-    .where('subject_digest', '=', page.subject)
-  if (page.artifactTypes.length > 0) query = query.where('artifact_type', 'in', [...page.artifactTypes])
-  const { after } = page
+    .$castTo<ReferrerRow>()
+    .execute()
+}
+
+/** The sizes in bytes of the manifests of the same page, without reading what may be large. */
+export async function listReferrerSizes(db: Reader, page: ReferrerPage): Promise<number[]> {
+  const rows = await referrersQuery(db, page).select('size_bytes').execute()
+  return rows.map((row) => row.size_bytes)
+}
+
+function referrersQuery(db: Reader, { repositoryId, subject, artifactTypes, after, limit }: ReferrerPage) {
+  let query = db.selectFrom('manifest').where('repository_id', '=', repositoryId).where('subject_digest', '=', subject)
+  if (artifactTypes.length > 0) query = query.where('artifact_type', 'in', [...artifactTypes])
   if (after)
     query = query.where((where) => where(where.refTuple('pushed_at_ms', 'digest'), '>', where.tuple(after.pushedAtMs, after.digest)))
-  return query.orderBy('pushed_at_ms').orderBy('digest').limit(page.limit).$castTo<ReferrerRow>().execute()
+  return query.orderBy('pushed_at_ms').orderBy('digest').limit(limit)
 }

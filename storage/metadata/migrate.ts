@@ -4,9 +4,11 @@
  * Before a database that holds anything is changed, a snapshot of it is written. A database from a newer version is
  * left alone. Runs in one process, before any worker opens the file.
  */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type Sqlite from 'better-sqlite3'
+import Sqlite from 'better-sqlite3'
+import { systemCode } from '../faults.ts'
 import { snapshotPath, type DataLayout } from '../layout.ts'
 import { openSqlite } from './database.ts'
 
@@ -22,17 +24,26 @@ export class SchemaError extends Error {}
 /** The folder is beside the sources, and one level higher when they were compiled into dist/. */
 const migrationsFolder = fileURLToPath(new URL('../../migrations/sqlite/', import.meta.url))
 
+/** Generated beside the steps: the schema they lead to, see schema-file.ts. */
+const endState = 'schema.sql'
+
 /** All steps in order. @throws when a file is not named NNNN-name.sql or a number is missing. */
 export function readMigrations(folder: string = migrationsFolder): Migration[] {
-  const files = readdirSync(folder)
-    .filter((file) => /^\d{4}-[a-z0-9-]+\.sql$/.test(file))
-    .toSorted()
-  return files.map((file, index) => {
+  const files = readdirSync(folder).filter((file) => file !== endState)
+  return files.toSorted().map((file, index) => {
+    if (!/^\d{4}-[a-z0-9-]+\.sql$/.test(file)) throw new Error(`not a migration: ${file}`)
     const version = Number(file.slice(0, 4))
     if (version !== index + 1) throw new Error(`migrations must be numbered without gaps: ${file}`)
-    return { version, name: file.slice(5, -4), sql: readFileSync(`${folder}/${file}`, 'utf8') }
+    return { version, name: file.slice(5, -4), sql: readFileSync(join(folder, file), 'utf8') }
   })
 }
+
+const migrationTable = `create table migration (
+  -- The steps that this database has taken.
+  version integer primary key,
+  name text not null,
+  applied_at_ms integer not null
+) strict`
 
 export interface MigrationReport {
   readonly from: number
@@ -42,25 +53,26 @@ export interface MigrationReport {
 }
 
 /**
- * @throws {SchemaError} the database is newer than this program, or is not one of ours.
+ * @throws {SchemaError} the database is newer than this program, or is not one of ours: not one byte was changed then.
  */
 export async function migrate(
   layout: DataLayout,
   nowMs: number,
   migrations: readonly Migration[] = readMigrations(),
 ): Promise<MigrationReport> {
+  const from = readVersion(layout.database)
+  const to = migrations.length
+  if (from > to) {
+    throw new SchemaError(
+      `the data folder ${layout.root} was written by a newer version of Lanyard (schema ${from}; this version knows ${to}): install that version again, or restore a snapshot from ${layout.snapshots}. Nothing was changed.`,
+    )
+  }
+  const pending = migrations.slice(from)
+  if (pending.length === 0) return { from, to, snapshot: undefined }
   const sqlite = openSqlite(layout.database)
   try {
-    const from = schemaVersion(sqlite)
-    const to = migrations.length
-    if (from > to) {
-      throw new SchemaError(
-        `the data folder ${layout.root} was written by a newer version of Lanyard (schema ${from}; this version knows ${to}): install that version again, or restore a snapshot from ${layout.snapshots}. Nothing was changed.`,
-      )
-    }
-    const pending = migrations.slice(from)
-    const snapshot = from > 0 && pending.length > 0 ? await takeSnapshot(sqlite, layout, { version: from, nowMs }) : undefined
-    for (const migration of pending) apply(sqlite, migration, nowMs)
+    const snapshot = from > 0 ? await takeSnapshot(sqlite, layout, { version: from, nowMs }) : undefined
+    applyMigrations(sqlite, pending, nowMs)
     return { from, to, snapshot }
   } finally {
     sqlite.close()
@@ -68,12 +80,38 @@ export async function migrate(
 }
 
 /** 0 for a new file. */
-function schemaVersion(sqlite: Sqlite.Database): number {
-  const tables = sqlite.prepare<[], { name: string }>("select name from sqlite_schema where type = 'table'").all()
-  if (tables.length === 0) return 0
-  if (!tables.some((table) => table.name === 'migration'))
-    throw new SchemaError(`${sqlite.name} is not a Lanyard database: point the data setting to another folder. Nothing was changed.`)
-  return sqlite.prepare<[], { version: number }>('select max(version) as version from migration').get()?.version ?? 0
+function readVersion(path: string): number {
+  if (!existsSync(path)) return 0
+  try {
+    return readOnly(path, versionOf)
+  } catch (error) {
+    throw systemCode(error) === 'SQLITE_NOTADB' ? notOurs(path) : error
+  }
+}
+
+/** Even asking for the journal mode could change a file that is not ours, so it is opened for reading only. */
+function readOnly<T>(path: string, read: (sqlite: Sqlite.Database) => T, options: Sqlite.Options = { readonly: true }): T {
+  const sqlite = new Sqlite(path, options)
+  try {
+    return read(sqlite)
+  } catch (error) {
+    // A process that was killed while it made the file left its journal: only who may write can roll that back.
+    if (systemCode(error) === 'SQLITE_READONLY_ROLLBACK') return readOnly(path, read, {})
+    throw error
+  } finally {
+    sqlite.close()
+  }
+}
+
+function versionOf(sqlite: Sqlite.Database): number {
+  const names = sqlite.prepare<[], string>('select name from sqlite_schema').pluck().all()
+  if (names.length === 0) return 0
+  if (!names.includes('migration') || !names.includes('repository')) throw notOurs(sqlite.name)
+  return sqlite.prepare<[], number>('select max(version) from migration').pluck().get() ?? 0
+}
+
+function notOurs(path: string): SchemaError {
+  return new SchemaError(`${path} is not a Lanyard database: point the data setting to another folder. Nothing was changed.`)
 }
 
 async function takeSnapshot(sqlite: Sqlite.Database, layout: DataLayout, what: { version: number; nowMs: number }): Promise<string> {
@@ -83,13 +121,22 @@ async function takeSnapshot(sqlite: Sqlite.Database, layout: DataLayout, what: {
   return path
 }
 
-function apply(sqlite: Sqlite.Database, migration: Migration, nowMs: number): void {
-  const step = sqlite.transaction(() => {
-    sqlite.exec(
-      'create table if not exists migration (version integer primary key, name text not null, applied_at_ms integer not null) strict',
-    )
-    sqlite.exec(migration.sql)
-    sqlite.prepare('insert into migration (version, name, applied_at_ms) values (?, ?, ?)').run(migration.version, migration.name, nowMs)
-  })
-  step.immediate()
+/**
+ * Takes an open database through the given steps, each in one transaction with its version.
+ *
+ * Foreign keys are off meanwhile, because a table that a step replaces must not take with it what refers to it; that all
+ * references still hold is checked before a step is committed.
+ */
+export function applyMigrations(sqlite: Sqlite.Database, migrations: readonly Migration[], nowMs: number): void {
+  sqlite.pragma('foreign_keys = off')
+  for (const migration of migrations) sqlite.transaction(() => apply(sqlite, migration, nowMs)).immediate()
+  sqlite.pragma('foreign_keys = on')
+}
+
+function apply(sqlite: Sqlite.Database, { version, name, sql }: Migration, nowMs: number): void {
+  if (version === 1) sqlite.exec(migrationTable)
+  sqlite.exec(sql)
+  const broken = sqlite.prepare<[], { table: string; parent: string }>('pragma foreign_key_check').get()
+  if (broken) throw new Error(`migration ${version} leaves rows of ${broken.table} that refer to nothing in ${broken.parent}`)
+  sqlite.prepare('insert into migration (version, name, applied_at_ms) values (?, ?, ?)').run(version, name, nowMs)
 }

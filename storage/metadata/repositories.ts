@@ -3,10 +3,10 @@
  * here; who may see what arrives as a filter.
  */
 import { sql } from 'kysely'
-import type { RepositoryName } from '../../oci/repository-name.ts'
-import { namespaceOf } from '../../oci/repository-name.ts'
-import { HotQuery } from './database.ts'
+import { compareBytes } from '../../oci/paging.ts'
+import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
 import type { Reader, RepositoryTable, Writer } from './schema.ts'
+import { Statement } from './statement.ts'
 
 export type Visibility = RepositoryTable['visibility']
 
@@ -25,18 +25,17 @@ export type RepositoryFilter =
 
 const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms'] as const
 
-/** The look-up of a repository by name, on the path of every request. */
-export function repositoryByName(db: Reader): HotQuery<RepositoryRow, [name: RepositoryName]> {
-  const query = db.selectFrom('repository').select(columns).where('name', '=', '')
-  return new HotQuery(db, query.$castTo<RepositoryRow>())
-}
+/** On the path of every request that names a repository. */
+export const repositoryByName = new Statement<{ name: RepositoryName }, RepositoryRow>((db, value) =>
+  db.selectFrom('repository').select(columns).where('name', '=', value('name')).$castTo<RepositoryRow>(),
+)
 
-/** The id of a repository, created with its namespace's default visibility when it is new. */
+/** The id of a repository, created with the given visibility when it is new. */
 export async function ensureRepository(
   tx: Writer,
   fresh: { name: RepositoryName; visibility: Visibility; nowMs: number },
 ): Promise<number> {
-  const found = await tx.selectFrom('repository').select('id').where('name', '=', fresh.name).executeTakeFirst()
+  const found = await repositoryByName.first(tx, { name: fresh.name })
   if (found) return found.id
   const { id } = await tx
     .insertInto('repository')
@@ -104,9 +103,4 @@ export async function searchRepositories(
     .limit(search.limit)
     .$castTo<RepositoryRow>()
     .execute()
-}
-
-/** Repository names are ASCII, so comparing code units is comparing bytes. */
-function compareBytes(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b)
 }

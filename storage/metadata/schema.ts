@@ -30,7 +30,7 @@ export interface BlobTable {
 }
 
 export interface BlobTotalTable {
-  id: number
+  id: Generated<number>
   blobs: number
   bytes: number
 }

@@ -5,6 +5,7 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Reader, Writer } from './schema.ts'
+import { Statement } from './statement.ts'
 
 export interface TagChange {
   readonly repositoryId: number
@@ -14,21 +15,39 @@ export interface TagChange {
   readonly by: string | null
 }
 
-/** Points a tag at a manifest. Setting it to what it is changes nothing and makes no history. */
-export async function setTag(tx: Writer, change: TagChange & { readonly digest: Digest }): Promise<void> {
-  const current = await tx
+const currentTag = new Statement<{ repositoryId: number; tag: Tag }, { id: number; digest: string }>((db, value) =>
+  db
     .selectFrom('tag')
     .select(['id', 'digest'])
-    .where('repository_id', '=', change.repositoryId)
-    .where('name', '=', change.tag)
-    .where('until_ms', 'is', null)
-    .executeTakeFirst()
-  if (current?.digest === change.digest) return
-  if (current) await tx.updateTable('tag').set({ until_ms: change.nowMs, ended_by: change.by }).where('id', '=', current.id).execute()
-  await tx
-    .insertInto('tag')
-    .values({ repository_id: change.repositoryId, name: change.tag, digest: change.digest, since_ms: change.nowMs, set_by: change.by })
-    .execute()
+    .where('repository_id', '=', value('repositoryId'))
+    .where('name', '=', value('tag'))
+    .where('until_ms', 'is', null),
+)
+
+const endInterval = new Statement<{ id: number; nowMs: number; by: string | null }>((db, value) =>
+  db
+    .updateTable('tag')
+    .set({ until_ms: value('nowMs'), ended_by: value('by') })
+    .where('id', '=', value('id')),
+)
+
+const insertInterval = new Statement<{ repositoryId: number; tag: Tag; digest: Digest; nowMs: number; by: string | null }>((db, value) =>
+  db.insertInto('tag').values({
+    repository_id: value('repositoryId'),
+    name: value('tag'),
+    digest: value('digest'),
+    since_ms: value('nowMs'),
+    set_by: value('by'),
+  }),
+)
+
+/** Points a tag at a manifest. Setting it to what it is changes nothing and makes no history. */
+export async function setTag(tx: Writer, change: TagChange & { readonly digest: Digest }): Promise<void> {
+  const { repositoryId, tag, digest, nowMs, by } = change
+  const current = await currentTag.first(tx, { repositoryId, tag })
+  if (current?.digest === digest) return
+  if (current) await endInterval.run(tx, { id: current.id, nowMs, by })
+  await insertInterval.run(tx, { repositoryId, tag, digest, nowMs, by })
 }
 
 /** @returns whether there was such a tag. */

@@ -4,9 +4,11 @@
  * The row is the truth about the offset; the file may hold more after an interruption, never less while the system ran.
  * Written without an fsync: a session that a power cut takes costs its client a retry.
  */
+import { sql } from 'kysely'
 import type { DigestAlgorithm, SupportedDigest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import type { Reader, Writer } from './schema.ts'
+import { Statement } from './statement.ts'
 
 export interface UploadSessionRow {
   readonly id: string
@@ -26,83 +28,117 @@ export interface SessionKey {
 
 const columns = ['id', 'repository', 'account_id', 'bytes_stored', 'algorithm', 'digest_so_far'] as const
 
-export async function createSession(tx: Writer, session: SessionKey & { algorithm: DigestAlgorithm; nowMs: number }): Promise<void> {
-  await tx
-    .insertInto('upload_session')
-    .values({
-      id: session.id,
-      repository: session.repository,
-      account_id: session.accountId,
-      started_at_ms: session.nowMs,
-      updated_at_ms: session.nowMs,
-      algorithm: session.algorithm,
-    })
-    .execute()
+interface NewSession extends SessionKey {
+  readonly algorithm: DigestAlgorithm
+  readonly nowMs: number
 }
 
-export async function findSession(db: Reader, key: SessionKey): Promise<UploadSessionRow | undefined> {
-  return db
+const insertSession = new Statement<NewSession>((db, value) =>
+  db.insertInto('upload_session').values({
+    id: value('id'),
+    repository: value('repository'),
+    account_id: value('accountId'),
+    started_at_ms: value('nowMs'),
+    updated_at_ms: value('nowMs'),
+    algorithm: value('algorithm'),
+  }),
+)
+
+export async function createSession(tx: Writer, session: NewSession): Promise<void> {
+  await insertSession.run(tx, session)
+}
+
+const sessionByKey = new Statement<SessionKey, UploadSessionRow>((db, value) =>
+  db
     .selectFrom('upload_session')
     .select(columns)
-    .where('id', '=', key.id)
-    .where('repository', '=', key.repository)
-    .where('account_id', 'is', key.accountId)
-    .$castTo<UploadSessionRow>()
-    .executeTakeFirst()
+    .where('id', '=', value('id'))
+    .where('repository', '=', value('repository'))
+    .where('account_id', 'is', value('accountId'))
+    .$castTo<UploadSessionRow>(),
+)
+
+export async function findSession(db: Reader | Writer, key: SessionKey): Promise<UploadSessionRow | undefined> {
+  return sessionByKey.first(db, key)
 }
 
-/** How many sessions the account has open, counted up to `limit`. */
-export async function countSessions(db: Reader, accountId: number | null, limit: number): Promise<number> {
-  const rows = await db.selectFrom('upload_session').select('id').where('account_id', 'is', accountId).limit(limit).execute()
-  return rows.length
+const nthSession = new Statement<{ accountId: number | null; before: number }, { id: string }>((db, value) =>
+  db
+    .selectFrom('upload_session')
+    .select('id')
+    .where('account_id', 'is', value('accountId'))
+    .limit(sql<number>`1`)
+    .offset(value('before')),
+)
+
+/** Whether the account has at least `count` sessions open. */
+export async function hasSessions(db: Reader, accountId: number | null, count: number): Promise<boolean> {
+  return (await nthSession.first(db, { accountId, before: count - 1 })) !== undefined
 }
+
+interface Claim {
+  readonly id: string
+  readonly writer: string
+  readonly nowMs: number
+  readonly untilMs: number
+}
+
+const setWriter = new Statement<Claim>((db, value) =>
+  db
+    .updateTable('upload_session')
+    .set({ writer: value('writer'), writer_until_ms: value('untilMs') })
+    .where('id', '=', value('id'))
+    .where((where) => where.or([where('writer', 'is', null), where('writer_until_ms', '<', value('nowMs'))])),
+)
 
 /** Takes the session for one writing request until `untilMs`. @returns false when another holds it. */
-export async function claimSession(tx: Writer, claim: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<boolean> {
-  const { numUpdatedRows } = await tx
-    .updateTable('upload_session')
-    .set({ writer: claim.writer, writer_until_ms: claim.untilMs })
-    .where('id', '=', claim.id)
-    .where((where) =>
-      where.or([where('writer', 'is', null), where('writer', '=', claim.writer), where('writer_until_ms', '<', claim.nowMs)]),
-    )
-    .executeTakeFirst()
-  return numUpdatedRows > 0n
+export async function claimSession(tx: Writer, claim: Claim): Promise<boolean> {
+  return (await setWriter.run(tx, claim)) > 0
 }
 
-/** Says that the writer is still at work. */
-export async function keepSession(tx: Writer, keep: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<void> {
-  await tx
+/** Says that the writer is still at work. @returns false when the session is no longer its own. */
+export async function keepSession(tx: Writer, keep: { id: string; writer: string; nowMs: number; untilMs: number }): Promise<boolean> {
+  const { numUpdatedRows } = await tx
     .updateTable('upload_session')
     .set({ writer_until_ms: keep.untilMs, updated_at_ms: keep.nowMs })
     .where('id', '=', keep.id)
     .where('writer', '=', keep.writer)
-    .execute()
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
 }
 
-/** Records how far the session got and lets it go. */
-export async function releaseSession(
-  tx: Writer,
-  progress: { id: string; writer: string; nowMs: number; bytesStored: number; digestSoFar: SupportedDigest | null },
-): Promise<void> {
-  await tx
+interface Progress {
+  readonly id: string
+  readonly writer: string
+  readonly nowMs: number
+  readonly bytesStored: number
+  readonly digestSoFar: SupportedDigest | null
+}
+
+const setProgress = new Statement<Progress>((db, value) =>
+  db
     .updateTable('upload_session')
     .set({
-      writer: null,
-      writer_until_ms: 0,
-      updated_at_ms: progress.nowMs,
-      bytes_stored: progress.bytesStored,
-      digest_so_far: progress.digestSoFar,
+      writer: sql`null`,
+      writer_until_ms: sql`0`,
+      updated_at_ms: value('nowMs'),
+      bytes_stored: value('bytesStored'),
+      digest_so_far: value('digestSoFar'),
     })
-    .where('id', '=', progress.id)
-    .where('writer', '=', progress.writer)
-    .execute()
+    .where('id', '=', value('id'))
+    .where('writer', '=', value('writer')),
+)
+
+/** Records how far the session got and lets it go. @returns false when it is no longer the writer's. */
+export async function releaseSession(tx: Writer, progress: Progress): Promise<boolean> {
+  return (await setProgress.run(tx, progress)) > 0
 }
+
+const removeSession = new Statement<{ id: string }>((db, value) => db.deleteFrom('upload_session').where('id', '=', value('id')))
 
 /** @returns whether there was such a session. */
 export async function deleteSession(tx: Writer, id: string): Promise<boolean> {
-  const { numDeletedRows } = await tx.deleteFrom('upload_session').where('id', '=', id).executeTakeFirst()
-  return numDeletedRows > 0n
+  return (await removeSession.run(tx, { id })) > 0
 }
 
 /** Sessions on which nothing moved since `beforeMs` and that no request holds. */

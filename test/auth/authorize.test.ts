@@ -23,13 +23,19 @@ const administration: Request = { kind: 'administration' }
 const settings: Request = { kind: 'settings', name: repo('alice/app') }
 
 const refused: readonly (readonly [string, Caller, Request, string, string])[] = [
-  ['no credentials, private', nobody, on('pull', 'private'), 'unauthenticated', 'authentication required'],
-  ['no credentials, not there', nobody, on('pull'), 'unauthenticated', 'authentication required'],
-  ['no credentials, even public', nobody, on('pull', 'public'), 'unauthenticated', 'authentication required'],
-  ['no credentials, catalog', nobody, { kind: 'catalog' }, 'unauthenticated', 'authentication required'],
-  ['no credentials, administration', nobody, administration, 'unauthenticated', 'authentication required'],
-  ['no credentials, the base', nobody, { kind: 'base' }, 'unauthenticated', 'authentication required'],
-  ['no credentials, metrics', nobody, { kind: 'metrics' }, 'unauthenticated', 'authentication required'],
+  ['no credentials, private', nobody, on('pull', 'private'), 'unauthenticated', 'authentication required: log in to pull alice/app'],
+  ['no credentials, not there', nobody, on('pull'), 'unauthenticated', 'authentication required: log in to pull alice/app'],
+  ['no credentials, even public', nobody, on('pull', 'public'), 'unauthenticated', 'authentication required: log in to pull alice/app'],
+  ['no credentials, catalog', nobody, { kind: 'catalog' }, 'unauthenticated', 'authentication required: log in to list the repositories'],
+  [
+    'no credentials, administration',
+    nobody,
+    administration,
+    'unauthenticated',
+    'authentication required: log in to administer this registry',
+  ],
+  ['no credentials, the base', nobody, { kind: 'base' }, 'unauthenticated', 'authentication required: log in to use this registry'],
+  ['no credentials, metrics', nobody, { kind: 'metrics' }, 'unauthenticated', 'authentication required: log in to read the metrics'],
   [
     'anonymous token without the scope',
     withToken(anonymous),
@@ -42,13 +48,13 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     withToken(anonymous),
     on('pull', 'public'),
     'scopeInsufficient',
-    'the token does not cover pull on alice/app',
+    'the token does not cover pull on alice/app: ask for the scope repository:alice/app:pull',
   ],
   [
     'anonymous token for what was public once',
     withToken(anonymous, 'repository:alice/app:pull'),
     on('pull', 'private'),
-    'unauthenticated',
+    'scopeInsufficient',
     'authentication required: log in to pull alice/app',
   ],
   [
@@ -56,21 +62,21 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     withToken(alice, 'repository:alice/other:*'),
     on('push'),
     'scopeInsufficient',
-    'the token does not cover push on alice/app',
+    'the token does not cover push on alice/app: ask for the scope repository:alice/app:push',
   ],
   [
     'token for another action',
     withToken(alice, 'repository:alice/app:pull'),
     on('delete'),
     'scopeInsufficient',
-    'the token does not cover delete on alice/app',
+    'the token does not cover delete on alice/app: ask for the scope repository:alice/app:delete',
   ],
   [
     'token of one who may never',
     withToken(bob),
     on('push'),
     'scopeInsufficient',
-    'account "bob" may not push to alice/app: ask alice or an administrator for it',
+    'account "bob" may not push to alice/app: push to bob/app, or ask alice or an administrator for it',
   ],
   [
     'token of one who may no longer',
