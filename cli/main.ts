@@ -16,6 +16,10 @@ import { addServeCommand } from './serve.ts'
 import { CommandError } from './terminal.ts'
 import { addUserCommands } from './user.ts'
 
+// Whatever a command or the server makes is its user's alone, also in a data folder that others may enter: the database holds
+// password hashes, and SQLite would let everybody read it. The workers inherit this.
+process.umask(0o077)
+
 const program = new Command('lanyard')
   .description('A self-hosted OCI container registry: docker login, push and pull on your own network.')
   .showHelpAfterError('(add --help for what there is)')

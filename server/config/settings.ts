@@ -187,7 +187,7 @@ export const settingTable = [
     schema: wholeNumber({ min: 0, max: 3600 }),
     default: 8,
     unit: 'seconds',
-    doc: 'How long running requests may finish after a stop signal. Keep it at least 5 seconds below the time after which your supervisor kills (docker stop: 10 s, systemd: 90 s, Kubernetes: 30 s); interrupted pushes can be resumed.',
+    doc: 'How long running requests may finish after a stop signal. Keep it at least 2 seconds below the time after which your supervisor kills (docker stop: 10 s, systemd: 90 s, Kubernetes: 30 s); interrupted pushes can be resumed.',
   }),
   setting({
     key: 'log.level',
