@@ -90,7 +90,11 @@ function readVersion(path: string): number {
   try {
     return readOnly(path, versionOf)
   } catch (error) {
-    throw systemCode(error) === 'SQLITE_NOTADB' ? notOurs(path) : error
+    const isDamaged = ['SQLITE_NOTADB', 'SQLITE_CORRUPT'].includes(systemCode(error) ?? '')
+    if (!isDamaged) throw error
+    throw new SchemaError(
+      `${path} is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.`,
+    )
   }
 }
 

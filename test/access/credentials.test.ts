@@ -118,7 +118,7 @@ test('a password of a mebibyte is turned away before anything is computed', asyn
   const head = `GET /v2/ HTTP/1.1\r\nHost: ${registry.host}\r\nConnection: close\r\n`
   const answer = await sendBytes(registry, `${head}Authorization: ${basic('admin', huge)}\r\n\r\n`).catch(() => 'HTTP/1.1 431 reset')
   assert.match(answer, /^HTTP\/1\.1 431 /)
-  const body = new URLSearchParams({ grant_type: 'password', username: 'admin', password: huge }).toString()
+  const body = new URLSearchParams({ grant_type: 'password', username: 'admin', password: huge.slice(0, 512 * 1024) }).toString()
   assert.equal((await send(registry, 'POST /token', { body })).status, 413)
   assert.equal(compare.mock.callCount(), 0)
   assert.equal((await send(registry, 'GET /v2/', { authorization: basic('admin') })).status, 200, 'others are served as before')

@@ -65,7 +65,9 @@ test('a database that is none, belongs to another program, or was written by a n
   const damaged = temporaryFolder(t)
   writeFileSync(join(damaged, 'lanyard.db'), 'no database at all')
   const foreign = folderWith('create table song (title text)')
-  const newer = folderWith('create table migration (version integer primary key); insert into migration values (999)')
+  const newer = folderWith(
+    'create table repository (id integer); create table migration (version integer primary key); insert into migration values (999)',
+  )
   const sentences = await Promise.all([damaged, foreign, newer].map((DATA) => refusedStart({ settings: { DATA } })))
   assert.deepEqual(sentences, [
     `lanyard: ${damaged}/lanyard.db is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.`,
