@@ -252,10 +252,10 @@ suite('databases that are not for this program', () => {
       const before = bytesBelow(layout.root)
       const error = await failureOf(migrate(layout, now))
       assert.ok(error instanceof SchemaError, String(error))
-      assert.equal(
-        error.message,
-        `${layout.database} is not a Lanyard database: point the data setting to another folder. Nothing was changed.`,
-      )
+      const fault = what.endsWith('text')
+        ? 'is damaged or no database: restore it, or point the data setting to another folder'
+        : 'is not a Lanyard database: point the data setting to another folder'
+      assert.equal(error.message, `${layout.database} ${fault}. Nothing was changed.`)
       assert.deepEqual(bytesBelow(layout.root), before)
     })
   }
