@@ -184,6 +184,7 @@ export class Primary {
   }
 
   #send(worker: Worker, message: FromPrimary): void {
-    if (worker.isConnected()) worker.send(message)
+    // One that ends at this moment is noticed by its exit; without the callback its closed channel would end this process.
+    if (worker.isConnected()) worker.send(message, () => undefined)
   }
 }
