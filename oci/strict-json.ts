@@ -37,8 +37,8 @@ export function parseStrictJson(bytes: Uint8Array, options: StrictJsonOptions = 
   const text = decode(bytes)
   checkDepth(text, options.maxDepth ?? 64)
   const value = parse(text)
-  checkKeysAndNumbers(text)
-  return value
+  const keys = checkKeysAndNumbers(text)
+  return keys.some(({ isEscaped }) => isEscaped) ? parseByPlaces(text, keys) : value
 }
 
 /** Whether `value` is a JSON object: not an array, not null. */
@@ -80,8 +80,44 @@ function checkDepth(text: string, maxDepth: number): void {
   }
 }
 
+/** A key, and where its quotes stand in the text. */
+interface KeyPlace {
+  readonly name: string
+  readonly start: number
+  readonly end: number
+  readonly isEscaped: boolean
+  /** Its number in its object. */
+  readonly index: number
+}
+
+/**
+ * V8 may take a key with an escape for another key that some document had before: after `{"\\":1}` it reads the key of `{"\"":1}` as a
+ * backslash (nodejs/node#63785, in Node 24 and later). Who can choose the first document could so hide a field of the second. A document
+ * with such keys is therefore read with its keys numbered, and they get their names back afterwards.
+ *
+ * @param keys all of them, in the order of the text.
+ */
+function parseByPlaces(text: string, keys: readonly KeyPlace[]): unknown {
+  const pieces: string[] = []
+  let from = 0
+  for (const { start, end, index } of keys) {
+    pieces.push(text.slice(from, start), `"k${index}"`)
+    from = end + 1
+  }
+  pieces.push(text.slice(from))
+  return withNames(JSON.parse(pieces.join('')), keys.values())
+}
+
+/** Meets the keys in the order of the text. As deep as the document, whose depth has been checked. */
+function withNames(value: unknown, keys: Iterator<KeyPlace>): unknown {
+  if (Array.isArray(value)) return value.map((entry) => withNames(entry, keys))
+  if (!isObject(value)) return value
+  return Object.fromEntries(Object.values(value).map((entry) => [keys.next().value?.name, withNames(entry, keys)]))
+}
+
 /** Runs after JSON.parse, on text known to be well formed. */
-function checkKeysAndNumbers(text: string): void {
+function checkKeysAndNumbers(text: string): KeyPlace[] {
+  const places: KeyPlace[] = []
   // One entry for each open container: the keys of an object, undefined for an array. A set is made only for an object that has a key:
   // four mebibytes hold 1.4 million empty ones.
   const open: (Set<string> | undefined)[] = []
@@ -90,7 +126,15 @@ function checkKeysAndNumbers(text: string): void {
     const char = text.charCodeAt(at)
     if (char === quote) {
       const end = endOfString(text, at)
-      if (expectsKey) open.push(withKey(open.pop(), text.slice(at, end + 1)))
+      if (expectsKey) {
+        const literal = text.slice(at, end + 1)
+        const isEscaped = literal.includes('\\')
+        // A string by itself is read right.
+        const name = isEscaped ? String(JSON.parse(literal)) : literal.slice(1, -1)
+        const keys = withKey(open.pop(), name)
+        open.push(keys)
+        places.push({ name, start: at, end, isEscaped, index: keys.size - 1 })
+      }
       expectsKey = false
       at = end
     } else if (char === openObject || char === openArray) {
@@ -102,10 +146,10 @@ function checkKeysAndNumbers(text: string): void {
     } else if (char === comma) expectsKey = open.at(-1) !== undefined
     else if (char === minus || isDigit(char)) at = checkNumber(text, at)
   }
+  return places
 }
 
-function withKey(keys: Set<string> | undefined, literal: string): Set<string> {
-  const key = literal.includes('\\') ? String(JSON.parse(literal)) : literal.slice(1, -1)
+function withKey(keys: Set<string> | undefined, key: string): Set<string> {
   if (key === '__proto__') throw invalid('it has a key "__proto__"')
   if (keys === undefined || keys === noKeys) return new Set([key])
   if (keys.has(key)) throw invalid(`it has the key ${JSON.stringify(key.slice(0, 80))} twice in one object`)

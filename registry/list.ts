@@ -44,14 +44,6 @@ export async function searchFor(
 const referrersPageBytes = 3.5 * 1024 * 1024
 const referrersBatch = 500
 
-export interface Referrer {
-  readonly mediaType: string
-  readonly digest: Digest
-  readonly size: number
-  readonly artifactType?: string
-  readonly annotations?: Readonly<Record<string, string>>
-}
-
 export interface ReferrersRequest {
   readonly subject: Digest
   readonly artifactTypes: readonly string[]
@@ -82,7 +74,7 @@ export async function referrersOf(
     const sizes = await listReferrerSizes(registry.database.read, { ...page, limit: referrersBatch })
     const rows = await listReferrers(registry.database.read, { ...page, limit: countFitting(sizes, referrersPageBytes) })
     for (const row of rows) {
-      const text = JSON.stringify(describe(row))
+      const text = describe(row)
       const isFull = descriptors.length > 0 && bytes + Buffer.byteLength(text) > referrersPageBytes
       if (isFull || descriptors.length >= limit) return { descriptors, next: cursor }
       descriptors.push(text)
@@ -100,14 +92,15 @@ function countFitting(sizes: readonly number[], limitBytes: number): number {
   return tooMany === -1 ? sizes.length : Math.max(tooMany, 1)
 }
 
-function describe(row: ReferrerRow): Referrer {
-  return {
+/** As a JSON text. The annotations are one already; reading and writing it again could change its keys (see oci/strict-json.ts). */
+function describe(row: ReferrerRow): string {
+  const descriptor = JSON.stringify({
     mediaType: row.media_type,
     digest: row.digest,
     size: row.size_bytes,
     ...(row.artifact_type === null ? {} : { artifactType: row.artifact_type }),
-    ...(row.annotations === null ? {} : { annotations: JSON.parse(row.annotations) as Record<string, string> }),
-  }
+  })
+  return row.annotations === null ? descriptor : `${descriptor.slice(0, -1)},"annotations":${row.annotations}}`
 }
 
 /** Reads one more than asked, to know whether another page follows. */

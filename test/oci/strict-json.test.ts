@@ -105,11 +105,13 @@ for (const [what, unit] of [
   })
 }
 
-test('whatever JSON is written is read as JSON.parse reads it', () => {
+test('whatever value is written as JSON is read again', () => {
+  // Not compared with JSON.parse, which itself may read escaped keys wrongly: see test/regressions/escaped-keys.test.ts.
   fc.assert(
-    fc.property(fc.json(), (text) => {
+    fc.property(fc.jsonValue(), (value) => {
+      const text = JSON.stringify(value)
       if (text.includes('__proto__')) return
-      assert.deepEqual(parseText(text), JSON.parse(text))
+      assert.deepEqual(parseText(text), value)
     }),
   )
 })
