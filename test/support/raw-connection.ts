@@ -121,6 +121,11 @@ export class RawConnection {
     await withDeadline(this.#closed, 'the server to close the connection')
   }
 
+  /** Says that nothing more will be sent, and goes on listening. */
+  endSending(): void {
+    this.#socket.end()
+  }
+
   /** Stops in the middle of whatever it was, in the orderly way of TCP: what was sent still arrives. */
   cut(): void {
     this.#socket.destroy()
