@@ -65,10 +65,12 @@ test('a database that is none, belongs to another program, or was written by a n
   const damaged = temporaryFolder(t)
   writeFileSync(join(damaged, 'lanyard.db'), 'no database at all')
   const foreign = folderWith('create table song (title text)')
-  const newer = folderWith('create table migration (version integer primary key); insert into migration values (999)')
+  const newer = folderWith(
+    'create table repository (name text); create table migration (version integer primary key); insert into migration values (999)',
+  )
   const sentences = await Promise.all([damaged, foreign, newer].map((DATA) => refusedStart({ settings: { DATA } })))
   assert.deepEqual(sentences, [
-    `lanyard: ${damaged}/lanyard.db is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.`,
+    `lanyard: ${damaged}/lanyard.db is not a Lanyard database: point the data setting to another folder. Nothing was changed.`,
     `lanyard: ${foreign}/lanyard.db is not a Lanyard database: point the data setting to another folder. Nothing was changed.`,
     `lanyard: the data folder ${newer} was written by a newer version of Lanyard (schema 999; this version knows ${readdirSync('migrations/sqlite').filter((file) => /^\d{4}-/.test(file)).length}): install that version again, or restore a snapshot from ${newer}/snapshots. Nothing was changed.`,
   ])
