@@ -183,8 +183,8 @@ export class Primary {
     process.exit(0)
   }
 
+  /** A worker may be gone before it is known to be; with a callback that is no uncaught error, and its end is met elsewhere. */
   #send(worker: Worker, message: FromPrimary): void {
-    // One that ends at this moment is noticed by its exit; without the callback its closed channel would end this process.
     if (worker.isConnected()) worker.send(message, () => undefined)
   }
 }

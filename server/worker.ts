@@ -80,8 +80,9 @@ class Worker {
   }
 }
 
+/** Without a primary the channel breaks before `disconnect` comes; with a callback that is no uncaught error. */
 function send(message: FromWorker): void {
-  process.send?.(message)
+  process.send?.(message, () => undefined)
 }
 
 /** A worker that cannot serve ends: the primary says why, and tries another one unless it was just starting itself. */
