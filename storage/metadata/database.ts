@@ -22,10 +22,12 @@ export class Database {
   readonly read: Reader
   readonly #write: Kysely<Schema>
   readonly #readConnection: Sqlite.Database
+  readonly #writeConnection: Sqlite.Database
   readonly #logSync: LogSync
 
   private constructor(readConnection: Sqlite.Database, writeConnection: Sqlite.Database) {
     this.#readConnection = readConnection
+    this.#writeConnection = writeConnection
     this.read = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(readConnection) })
     this.#write = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(writeConnection) })
     this.#logSync = new LogSync(writeConnection.name)
@@ -75,6 +77,9 @@ export class Database {
     await this.#logSync.close()
     await this.read.destroy()
     await this.#write.destroy()
+    // The builder closes only a connection that it has used.
+    this.#readConnection.close()
+    this.#writeConnection.close()
   }
 }
 

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { suite, test } from 'node:test'
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { RegistryError } from '../../oci/errors.ts'
 import type { PartialBlob } from '../../storage/blobs/blob-store.ts'
-import { receive, rehash } from '../../storage/blobs/receive.ts'
+import { receive, rehash, type ReceptionTarget } from '../../storage/blobs/receive.ts'
 import { assertRejected, failureOf } from '../support/refusal.ts'
 
 const mebibyte = 1024 * 1024
@@ -45,6 +46,14 @@ function cut(bytes: Buffer, sizes: readonly number[]): Buffer[] {
   return [...chunks, bytes.subarray(position)]
 }
 
+/** What receiving is given besides the body. */
+function into(
+  partial: MemoryPartial,
+  { position = 0, hash = createHash('sha256'), release = (): void => {} }: Partial<ReceptionTarget> = {},
+) {
+  return { partial, position, hash, release }
+}
+
 function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
@@ -59,7 +68,7 @@ suite('receiving a body', () => {
       fc.asyncProperty(anySizes, fc.nat(content.length), async (sizes, length) => {
         const body = content.subarray(0, length)
         const [partial, hash] = [new MemoryPartial(), createHash('sha256')]
-        const result = await receive(bodyOf(cut(body, sizes)), { partial, position: 0, hash })
+        const result = await receive(bodyOf(cut(body, sizes)), into(partial, { hash }))
         assert.deepEqual(result, { receivedBytes: length, interruption: undefined })
         assert.ok(partial.bytes.equals(body))
         assert.equal(hash.digest('hex'), sha256(body))
@@ -71,7 +80,7 @@ suite('receiving a body', () => {
   test('a body goes on where the upload stands, and its hash goes on too', async () => {
     const [partial, hash] = [new MemoryPartial(), createHash('sha256')]
     for (const text of ['so far', ', and on', ', and to the end']) {
-      await receive(bodyOf([Buffer.from(text)]), { partial, position: partial.bytes.length, hash })
+      await receive(bodyOf([Buffer.from(text)]), into(partial, { position: partial.bytes.length, hash }))
     }
     assert.equal(partial.bytes.toString(), 'so far, and on, and to the end')
     assert.equal(hash.digest('hex'), sha256(partial.bytes))
@@ -79,7 +88,7 @@ suite('receiving a body', () => {
 
   test('an empty body writes nothing', async () => {
     const partial = new MemoryPartial()
-    const result = await receive(bodyOf([Buffer.alloc(0)]), { partial, position: 0, hash: createHash('sha256') })
+    const result = await receive(bodyOf([Buffer.alloc(0)]), into(partial))
     assert.deepEqual(result, { receivedBytes: 0, interruption: undefined })
     assert.deepEqual(
       partial.writes.filter((write) => write.bytes > 0),
@@ -94,7 +103,7 @@ suite('receiving a body', () => {
         const broken = new Error('the client left')
         const body = content.subarray(0, length)
         const [partial, hash] = [new MemoryPartial(), createHash('sha256')]
-        const result = await receive(bodyOf(cut(body, sizes), broken), { partial, position: 0, hash })
+        const result = await receive(bodyOf(cut(body, sizes), broken), into(partial, { hash }))
         assert.equal(result.interruption, broken)
         assert.equal(result.receivedBytes, length)
         assert.ok(partial.bytes.equals(body))
@@ -105,7 +114,7 @@ suite('receiving a body', () => {
   })
 
   test('a body that breaks off before its first byte counts nothing', async () => {
-    const result = await receive(bodyOf([], new Error('gone')), { partial: new MemoryPartial(), position: 0, hash: createHash('sha256') })
+    const result = await receive(bodyOf([], new Error('gone')), into(new MemoryPartial()))
     assert.equal(result.receivedBytes, 0)
     assert.match(String(result.interruption), /gone/)
   })
@@ -115,12 +124,12 @@ suite('writes that fail', () => {
   const chunks = Array.from({ length: 64 }, () => randomBytes(65_536))
 
   for (const failing of [1, 2, 4]) {
-    test(`the fault of write ${failing} of 4 is thrown, and no later write is begun`, async () => {
+    test(`the fault of write ${failing} is thrown, and no later write is begun`, async () => {
       const partial = new MemoryPartial()
       partial.beforeWrite = async (number) => {
         if (number === failing) throw new RegistryError('storageFull')
       }
-      await assertRejected('storageFull', receive(bodyOf(chunks), { partial, position: 0, hash: createHash('sha256') }))
+      await assertRejected('storageFull', receive(bodyOf(chunks), into(partial)))
       assert.equal(partial.writes.length, failing)
     })
   }
@@ -131,7 +140,7 @@ suite('writes that fail', () => {
       throw new RegistryError('storageFailed')
     }
     const body = bodyOf([Buffer.from('some')], new Error('the client left'))
-    await assertRejected('storageFailed', receive(body, { partial, position: 0, hash: createHash('sha256') }))
+    await assertRejected('storageFailed', receive(body, into(partial)))
   })
 
   test('a fault that arrives while the body is still waited for is no unhandled rejection', async (t) => {
@@ -150,51 +159,70 @@ suite('writes that fail', () => {
       await failed.promise
       yield Buffer.from('more')
     }
-    await assertRejected('storageFull', receive(slow(), { partial, position: 0, hash: createHash('sha256') }))
+    await assertRejected('storageFull', receive(slow(), into(partial)))
     assert.deepEqual(unhandled, [])
   })
 })
 
 suite('what receiving holds', () => {
-  test('while a write waits, at most one more batch is taken from the body', async () => {
+  test('while a write waits, one more batch is taken from the body and then nothing', async () => {
     const partial = new MemoryPartial()
-    const release = Promise.withResolvers<void>()
-    partial.beforeWrite = () => release.promise
+    const written = Promise.withResolvers<void>()
+    partial.beforeWrite = () => written.promise
     let taken = 0
-    const stuck = Promise.withResolvers<void>()
-    async function* endless(): AsyncGenerator<Uint8Array> {
+    async function* sixteenMebibytes(): AsyncGenerator<Uint8Array> {
       for (let count = 0; count < 256; count++) {
         taken += 65_536
-        // A chunk more would be asked for before the event loop turns.
-        if (taken === 2 * mebibyte) setImmediate(stuck.resolve)
         yield Buffer.alloc(65_536)
       }
     }
-    const receiving = receive(endless(), { partial, position: 0, hash: createHash('sha256') })
-    await stuck.promise
-    assert.equal(taken, 2 * mebibyte)
-    release.resolve()
+    const receiving = receive(sixteenMebibytes(), into(partial))
+    for (let before = -1; before !== taken; await turnOfTheLoop()) before = taken
+    assert.equal(taken, 2 * (partial.writes[0]?.bytes ?? 0))
+    assert.ok(taken <= 2 * mebibyte, `${taken} bytes are held`)
+    written.resolve()
     assert.equal((await receiving).receivedBytes, 16 * mebibyte)
   })
 
-  test('batches are of one mebibyte, the last one of what is left', async () => {
+  test('what a socket delivers is gathered into few writes, one behind the other', async () => {
     const partial = new MemoryPartial()
-    const chunks = Array.from({ length: 40 }, () => Buffer.alloc(65_536))
-    await receive(bodyOf(chunks), { partial, position: 0, hash: createHash('sha256') })
-    assert.deepEqual(
-      partial.writes.map(({ bytes, position }) => [bytes, position]),
-      [
-        [mebibyte, 0],
-        [mebibyte, mebibyte],
-        [mebibyte / 2, 2 * mebibyte],
-      ],
-    )
+    await receive(bodyOf(Array.from({ length: 40 }, () => Buffer.alloc(65_536))), into(partial))
+    assert.ok(partial.writes.length <= 5, `${partial.writes.length} writes`)
+    let position = 0
+    for (const write of partial.writes) {
+      assert.equal(write.position, position)
+      position += write.bytes
+    }
+    assert.equal(position, 40 * 65_536)
+  })
+
+  test('every chunk is released once, when it is written and not before', async () => {
+    const partial = new MemoryPartial()
+    const chunks = Array.from({ length: 40 }, (_, index) => Buffer.alloc(65_536, index))
+    const released: Uint8Array[] = []
+    let writtenBefore = 0
+    partial.beforeWrite = async () => {
+      assert.equal(released.length, writtenBefore, 'nothing of this write is released yet')
+      writtenBefore += partial.writes.at(-1)?.chunks ?? 0
+    }
+    await receive(bodyOf(chunks), into(partial, { release: (chunk) => void released.push(chunk) }))
+    assert.deepEqual(released, chunks)
+  })
+
+  test('chunks whose write failed are not released', async () => {
+    const partial = new MemoryPartial()
+    partial.beforeWrite = async () => {
+      throw new RegistryError('storageFull')
+    }
+    let released = 0
+    await assertRejected('storageFull', receive(bodyOf([Buffer.from('x')]), into(partial, { release: () => released++ })))
+    assert.equal(released, 0)
   })
 
   test('a body of tiny chunks is written before their number grows', async () => {
     const partial = new MemoryPartial()
     const tiny = Buffer.from('x')
-    const result = await receive(bodyOf(Array.from({ length: 10_000 }, () => tiny)), { partial, position: 0, hash: createHash('sha256') })
+    const result = await receive(bodyOf(Array.from({ length: 10_000 }, () => tiny)), into(partial))
     assert.equal(result.receivedBytes, 10_000)
     assert.equal(partial.bytes.toString(), 'x'.repeat(10_000))
     for (const write of partial.writes) assert.ok(write.chunks <= 1024, `${write.chunks} chunks`)

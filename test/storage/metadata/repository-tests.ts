@@ -1,0 +1,189 @@
+/** Repositories: made with their first content, listed and searched by what the caller may see. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { compareBytes } from '../../../oci/paging.ts'
+import {
+  ensureRepository,
+  listRepositories,
+  repositoryByName,
+  searchRepositories,
+  setVisibility,
+  type RepositoryFilter,
+  type Visibility,
+} from '../../../storage/metadata/repositories.ts'
+import type { Database } from '../../../storage/metadata/database.ts'
+import { addRepository, repositoryName } from '../../support/metadata-rows.ts'
+import type { MetadataFactory } from '../metadata-suite.ts'
+
+const everything: RepositoryFilter = { kind: 'all' }
+const some = (namespaces: readonly string[], visibilities: readonly Visibility[]): RepositoryFilter => ({
+  kind: 'some',
+  namespaces,
+  visibilities,
+})
+
+/** Name → visibility. The names sort differently by bytes than by letters, by length or by component. */
+const cast: Readonly<Record<string, Visibility>> = {
+  alice: 'private',
+  'alice/app': 'private',
+  'alice/app/web': 'public',
+  'alice-2/app': 'private',
+  'bob/app': 'internal',
+  'bob/app10': 'private',
+  'bob/app9': 'public',
+  'carol/a_b': 'private',
+  'carol/a__b': 'internal',
+  'carol/a-b': 'private',
+  'team/alice': 'private',
+}
+
+async function fill(database: Database): Promise<void> {
+  for (const [name, visibility] of Object.entries(cast).toReversed()) await addRepository(database, name, visibility)
+}
+
+/** What a filter admits, by the plainest reading of it. */
+function admitted(filter: RepositoryFilter): string[] {
+  const names = Object.keys(cast).toSorted(compareBytes)
+  if (filter.kind === 'all') return names
+  return names.filter(
+    (name) => filter.namespaces.includes(name.split('/')[0] ?? '') || filter.visibilities.includes(cast[name] as Visibility),
+  )
+}
+
+const anyFilter = fc.oneof(
+  fc.constant(everything),
+  fc
+    .record({
+      namespaces: fc.subarray(['alice', 'alice-2', 'bob', 'carol', 'nobody', 'team']),
+      visibilities: fc.subarray<Visibility>(['private', 'internal', 'public']),
+    })
+    .map(({ namespaces, visibilities }) => some(namespaces, visibilities)),
+)
+
+export function repositoryTests(create: MetadataFactory): void {
+  test('a repository is made with its namespace, once', async (t) => {
+    const { database } = await create(t)
+    const name = repositoryName('team/app/web')
+    const id = await database.write((tx) => ensureRepository(tx, { name, visibility: 'internal', nowMs: 7 }))
+    const again = await database.write((tx) => ensureRepository(tx, { name, visibility: 'public', nowMs: 9 }))
+    assert.equal(again, id)
+    assert.deepEqual(await repositoryByName.first(database.read, { name }), {
+      id,
+      name,
+      visibility: 'internal',
+      description: '',
+      created_at_ms: 7,
+    })
+    const row = await database.read.selectFrom('repository').select('namespace').executeTakeFirst()
+    assert.equal(row?.namespace, 'team')
+  })
+
+  test('a repository is found by its whole name only', async (t) => {
+    const { database } = await create(t)
+    await addRepository(database, 'team/app')
+    for (const name of ['team', 'team/app/web', 'team/ap', 'app']) {
+      assert.equal(await repositoryByName.first(database.read, { name: repositoryName(name) }), undefined)
+    }
+  })
+
+  test('its visibility can be changed, that of a repository that is not there cannot', async (t) => {
+    const { database } = await create(t)
+    await addRepository(database, 'team/app', 'private')
+    await addRepository(database, 'team/other', 'private')
+    assert.equal(await database.write((tx) => setVisibility(tx, repositoryName('team/app'), 'public')), true)
+    assert.equal(await database.write((tx) => setVisibility(tx, repositoryName('team/none'), 'public')), false)
+    const rows = await listRepositories(database.read, { filter: everything, after: undefined, limit: 10 })
+    assert.deepEqual(
+      rows.map(({ name, visibility }) => [name, visibility]),
+      [
+        ['team/app', 'public'],
+        ['team/other', 'private'],
+      ],
+    )
+  })
+
+  test('a visibility that does not exist is refused by the database too', async (t) => {
+    const { database } = await create(t)
+    await addRepository(database, 'team/app')
+    await assert.rejects(
+      database.write((tx) => setVisibility(tx, repositoryName('team/app'), 'secret' as Visibility)),
+      /constraint/i,
+    )
+  })
+
+  test('a list holds exactly what its filter admits, in byte order, each once, whatever the size of the pages', async (t) => {
+    const { database } = await create(t)
+    await fill(database)
+    await fc.assert(
+      fc.asyncProperty(anyFilter, fc.integer({ min: 1, max: 13 }), async (filter, limit) => {
+        const listed: string[] = []
+        for (let after: string | undefined; ; after = listed.at(-1)) {
+          const page = await listRepositories(database.read, { filter, after, limit })
+          assert.ok(page.length <= limit)
+          listed.push(...page.map((row) => row.name))
+          if (page.length < limit) break
+        }
+        assert.deepEqual(listed, admitted(filter))
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  test('a page begins strictly behind any text, be it a name or not', async (t) => {
+    const { database } = await create(t)
+    await fill(database)
+    const after = fc.oneof(
+      fc.constantFrom(...Object.keys(cast)),
+      fc.string(),
+      fc.constantFrom('', 'alice/', 'b', 'zz', 'ALICE', '\u{10ffff}'),
+    )
+    await fc.assert(
+      fc.asyncProperty(anyFilter, after, async (filter, text) => {
+        const page = await listRepositories(database.read, { filter, after: text, limit: 50 })
+        assert.deepEqual(
+          page.map((row) => row.name),
+          admitted(filter).filter((name) => Buffer.compare(Buffer.from(name), Buffer.from(text.toWellFormed())) > 0),
+        )
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  test('a filter that admits nothing lists and finds nothing', async (t) => {
+    const { database } = await create(t)
+    await fill(database)
+    assert.deepEqual(await listRepositories(database.read, { filter: some([], []), after: undefined, limit: 10 }), [])
+    assert.deepEqual(await searchRepositories(database.read, { filter: some([], []), text: 'app', limit: 10 }), [])
+  })
+
+  test('a search finds what contains the text among what the filter admits, the shortest first', async (t) => {
+    const { database } = await create(t)
+    await fill(database)
+    await fc.assert(
+      fc.asyncProperty(
+        anyFilter,
+        fc.constantFrom('', 'a', 'app', '/', 'alice', 'a_b', '%', '_', 'APP', 'nothing'),
+        async (filter, text) => {
+          const found = await searchRepositories(database.read, { filter, text, limit: 50 })
+          const expected = admitted(filter).filter((name) => name.includes(text))
+          assert.deepEqual(
+            found.map((row) => row.name),
+            expected.toSorted((a, b) => a.length - b.length || compareBytes(a, b)),
+          )
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+
+  test('a search gives at most what was asked for', async (t) => {
+    const { database } = await create(t)
+    await fill(database)
+    const found = await searchRepositories(database.read, { filter: everything, text: 'app', limit: 2 })
+    assert.deepEqual(
+      found.map((row) => row.name),
+      ['bob/app', 'bob/app9'],
+    )
+  })
+}
