@@ -100,6 +100,7 @@ export class WatchedBlobStore implements BlobStore {
         this.bytesReread += read
         return read
       },
+      truncate: (sizeBytes) => partial.truncate(sizeBytes),
       commit: async (digest, sizeBytes) => {
         await this.before('commit')
         await partial.commit(digest, sizeBytes)
