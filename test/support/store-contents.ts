@@ -2,9 +2,10 @@
  * What the store holds, looked at from below: files on disk and rows, as no client can see them.
  */
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Client, sha256 } from './client.ts'
+import { eventually } from './eventually.ts'
 import type { TestRegistry } from './start-registry.ts'
 
 /** Names of what lies in the folder of unfinished uploads. */
@@ -22,6 +23,14 @@ export async function sessionsOf(registry: TestRegistry): Promise<string[]> {
 export async function blobFilesOf(registry: Pick<TestRegistry, 'data'>): Promise<string[]> {
   const entries = await readdir(join(registry.data, 'blobs'), { recursive: true, withFileTypes: true })
   return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+}
+
+/** Waits until so many bytes of an upload are in its file, whether counted or not. */
+export async function untilWritten(registry: Pick<TestRegistry, 'data'>, id: string, bytes: number): Promise<void> {
+  await eventually(async () => {
+    const found = await stat(join(registry.data, 'uploads', id)).catch(() => undefined)
+    return found !== undefined && found.size >= bytes
+  }, `${bytes} bytes of the upload to be written`)
 }
 
 /** Fails unless uploads left nothing: no file and no session. */

@@ -10,21 +10,12 @@ import { eventually } from '../support/eventually.ts'
 import { chunk, RawConnection, requestHead } from '../support/raw-connection.ts'
 import { shareRegistry } from '../support/shared-registry.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
-import { assertBlob, assertNoUploads } from '../support/store-contents.ts'
+import { assertBlob, assertNoUploads, untilWritten } from '../support/store-contents.ts'
 import { assertRefused, Upload } from '../support/upload.ts'
 
 const mebibyte = 1024 * 1024
 const content = Buffer.from(Array.from({ length: 4 * mebibyte }, (_, index) => (index * 31 + (index >> 12)) & 0xff))
 const digest = sha256(content)
-
-/** Waits until the server has this many bytes of the session in its file, whether counted or not. */
-async function untilWritten(registry: TestRegistry, upload: Upload, bytes: number): Promise<void> {
-  const path = join(registry.data, 'uploads', upload.id)
-  await eventually(async () => {
-    const found = await stat(path).catch(() => undefined)
-    return found !== undefined && found.size >= bytes
-  }, `${bytes} bytes of the upload to be written`)
-}
 
 async function untilNobodyWrites(registry: TestRegistry): Promise<void> {
   await eventually(() => registry.services.registry.writing.count === 0, 'the server to notice that the client is gone')
@@ -47,7 +38,7 @@ suite('an upload that breaks off', () => {
         const connection = await RawConnection.open(registry)
         await connection.send(requestHead({ method: 'PATCH', path: upload.location, headers }))
         await connection.send(encode(content.subarray(0, 3 * mebibyte)))
-        await untilWritten(registry, upload, 2 * mebibyte)
+        await untilWritten(registry, upload.id, 2 * mebibyte)
         connection[ending]()
         await untilNobodyWrites(registry)
         const bytesStored = await upload.bytesStored()
@@ -69,7 +60,7 @@ suite('an upload that breaks off', () => {
     const path = `${upload.location}?digest=${sha256(part)}`
     await connection.send(requestHead({ method: 'PUT', path, headers: { 'Content-Length': String(part.length + 1) } }))
     await connection.send(part)
-    await untilWritten(registry, upload, mebibyte)
+    await untilWritten(registry, upload.id, mebibyte)
     connection.cut()
     await untilNobodyWrites(registry)
     assert.equal((await new Client(registry).call('HEAD', `/v2/broken/short/blobs/${sha256(part)}`)).status, 404)
@@ -103,7 +94,7 @@ suite('an upload that breaks off', () => {
       const connection = await RawConnection.open(registry)
       await connection.send(requestHead({ method: 'PATCH', path: upload.location, headers: { 'Content-Length': String(content.length) } }))
       await connection.send(content.subarray(bytesStored, bytesStored + mebibyte + 1000))
-      await untilWritten(registry, upload, bytesStored + mebibyte)
+      await untilWritten(registry, upload.id, bytesStored + mebibyte)
       connection.cut()
       await untilNobodyWrites(registry)
       bytesStored = await upload.bytesStored()
@@ -144,7 +135,7 @@ suite('a server that ends', () => {
     const connection = await RawConnection.open(first)
     await connection.send(requestHead({ method: 'PATCH', path: upload.location, headers: { 'Content-Length': String(2 * mebibyte) } }))
     await connection.send(content.subarray(mebibyte, 2 * mebibyte + 5000))
-    await untilWritten(first, upload, 2 * mebibyte)
+    await untilWritten(first, upload.id, 2 * mebibyte)
     await first.close()
     connection.cut()
     const second = await startRegistry(t, { data: first.data })
