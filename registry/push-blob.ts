@@ -26,6 +26,7 @@ export interface UploadStart {
  */
 export async function startUpload(registry: Registry, start: UploadStart): Promise<SessionKey> {
   const { database, rules, clock } = registry
+  await registry.blobs.requireWritable()
   const limit = rules.maxUploadsPerAccount
   const key: SessionKey = { id: registry.newId(), repository: start.repository, accountId: start.accountId }
   // Counted in the transaction that creates it: requests that arrive at once would all see room for one more.

@@ -39,6 +39,7 @@ export async function pushManifest(registry: Registry, push: ManifestPush): Prom
   requireAcceptedType(push.contentType, rules)
   const digest = digestFor(push)
   const manifest = parseManifest(push.bytes, push.contentType, rules)
+  await registry.blobs.requireWritable()
   const tags = push.reference.kind === 'tag' ? [push.reference.tag] : push.extraTags
   await database.write(async (tx) => {
     const nowMs = clock()

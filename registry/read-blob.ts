@@ -2,12 +2,12 @@
  * Reading and unlinking a blob through its repository. A 200 is a promise: it renews the lease that collection honours.
  */
 import { isSupported, type Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { BlobReader } from '../storage/blobs/blob-store.ts'
 import { renewLease, unlinkBlob } from '../storage/metadata/blobs.ts'
 import { isReferenced } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import type { Registry } from './registry.ts'
+import { writeToFree, type Registry } from './registry.ts'
 
 /** A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read. */
 const leaseGranularityMs = 10 * 60_000
@@ -16,9 +16,17 @@ const leaseGranularityMs = 10 * 60_000
 export async function statBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<number> {
   const blob = repository && (await registry.reads.linkedBlob({ repositoryId: repository.id, digest }))
   if (!blob) throw new RegistryError('blobUnknown', { detail: { digest } })
-  const nowMs = registry.clock()
-  if (nowMs - blob.leased_at_ms > leaseGranularityMs) await registry.database.writeRelaxed((tx) => renewLease(tx, digest, nowMs))
+  if (registry.clock() - blob.leased_at_ms > leaseGranularityMs) await tryToRenew(registry, digest)
   return blob.size_bytes
+}
+
+/** A disk that takes no more rows must not keep anybody from pulling: it takes no manifest either that would rely on the lease. */
+async function tryToRenew(registry: Registry, digest: Digest): Promise<void> {
+  try {
+    await registry.database.writeRelaxed((tx) => renewLease(tx, digest, registry.clock()))
+  } catch (error) {
+    if (!isRegistryError(error, 'storageFull') && !isRegistryError(error, 'storageFailed')) throw error
+  }
 }
 
 /** The caller closes the reader. @throws {RegistryError} blobUnknown, blobDamaged */
@@ -35,7 +43,7 @@ export async function openBlob(registry: Registry, repository: RepositoryRow | u
 export async function deleteBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<void> {
   if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
   if (!repository) throw new RegistryError('blobUnknown', { detail: { digest } })
-  await registry.database.write(async (tx) => {
+  await writeToFree(registry, async (tx) => {
     if (await isReferenced(tx, repository.id, digest)) throw new RegistryError('blobInUse', { detail: { digest } })
     if (!(await unlinkBlob(tx, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
   })

@@ -7,7 +7,7 @@ import { deleteManifest } from '../storage/metadata/manifests.ts'
 import type { ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
 import { endTag, endTagsOf } from '../storage/metadata/tags.ts'
-import type { Registry } from './registry.ts'
+import { writeToFree, type Registry } from './registry.ts'
 
 /** @throws {RegistryError} nameUnknown, manifestUnknown */
 export async function resolveManifest(
@@ -37,7 +37,7 @@ export async function deleteByReference(
   if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
   if (!repository) throw new RegistryError('nameUnknown')
   const repositoryId = repository.id
-  await registry.database.write(async (tx) => {
+  await writeToFree(registry, async (tx) => {
     const nowMs = registry.clock()
     if (reference.kind === 'tag') {
       if (!(await endTag(tx, { repositoryId, tag: reference.tag, nowMs, by })))

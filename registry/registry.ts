@@ -2,11 +2,13 @@
  * What every use case works with: the stores, the rules an operator set, time and randomness. Built once per process by
  * the composition root; holds no state of its own but the hashes of uploads in progress.
  */
+import { isRegistryError } from '../oci/errors.ts'
 import type { BlobStore } from '../storage/blobs/blob-store.ts'
 import { linkedBlob } from '../storage/metadata/blobs.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import { manifestByDigest, manifestByTag } from '../storage/metadata/manifests.ts'
 import { repositoryByName, type RepositoryRow, type Visibility } from '../storage/metadata/repositories.ts'
+import type { Writer } from '../storage/metadata/schema.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { LiveHashes } from './live-hashes.ts'
 
@@ -25,6 +27,8 @@ export interface RegistryParts {
   readonly blobs: BlobStore
   readonly database: Database
   readonly rules: RegistryRules
+  /** Gives room back to a full disk. @returns whether there was any to give */
+  readonly releaseReserve: () => Promise<boolean>
   /** Milliseconds since 1970. */
   readonly clock: () => number
   /** Unguessable ids. */
@@ -79,4 +83,14 @@ function prepareReads(database: Database) {
 
 export async function findRepository(registry: Registry, name: RepositoryName): Promise<RepositoryRow | undefined> {
   return registry.reads.repository({ name })
+}
+
+/** A durable write that takes things away: on a full disk it gets the room that is kept for it. */
+export async function writeToFree<T>(registry: Registry, work: (tx: Writer) => Promise<T>): Promise<T> {
+  try {
+    return await registry.database.write(work)
+  } catch (error) {
+    if (!isRegistryError(error, 'storageFull') || !(await registry.releaseReserve())) throw error
+    return registry.database.write(work)
+  }
 }

@@ -129,6 +129,7 @@ export class SessionWriter {
   }
 
   async #receive(chunk: Chunk, { expected, algorithm }: { expected: number | undefined; algorithm: DigestAlgorithm }): Promise<void> {
+    await this.#registry.blobs.requireWritable()
     const live = await this.#liveHash(algorithm)
     const { receivedBytes, interruption } = await receive(chunk.body, {
       partial: { write: (chunks, position) => this.#writeAsHolder(chunks, position) },

@@ -4,9 +4,12 @@
 import { pruneSigningKeys } from '../auth/signing-keys.ts'
 import { expireUploads } from '../registry/expire-uploads.ts'
 import { dataLayout } from '../storage/layout.ts'
+import { keepReserve } from '../storage/reserve-file.ts'
 import type { Services } from './services.ts'
 
 const everyMs = 10 * 60_000
+/** A reserve that was given up is wanted again soon after there is room. */
+const reserveEveryMs = 60_000
 /** Beyond a token's life: the leeway in checking it, and what a slow process needs to notice a new key. */
 const noticedMs = 2 * 60_000
 
@@ -17,9 +20,20 @@ export function startJobs(services: Services): () => Promise<void> {
     running = running.then(() => runJobs(services))
   }, everyMs)
   running = runJobs(services)
+  const reserving = setInterval(() => void reserve(services), reserveEveryMs)
+  void reserve(services)
   return () => {
     clearInterval(timer)
+    clearInterval(reserving)
     return running
+  }
+}
+
+async function reserve({ log, settings }: Services): Promise<void> {
+  try {
+    await keepReserve(dataLayout(settings.data))
+  } catch (error) {
+    log.warn({ err: error }, 'the reserve for a full disk cannot be made')
   }
 }
 

@@ -9,6 +9,7 @@ import { systemCode } from '../storage/faults.ts'
 import type { ListenAddress } from './config/listen.ts'
 import type { Settings } from './config/settings.ts'
 import type { Logger } from './log.ts'
+import { SlowSenders } from './slow-senders.ts'
 
 /** Answers a request; never rejects. */
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
@@ -32,6 +33,10 @@ const serverOptions = {
 /** How often the certificate files are read again: looking at their times would miss a change during the start. */
 const certificatePollMs = 2_000
 
+/** A body is judged by its average over this long, and looked at this often. */
+const slowWindowMs = 60_000
+const slowSweepMs = 5_000
+
 export class Listener {
   readonly server: Server | TlsServer
   readonly #settings: Settings
@@ -40,6 +45,8 @@ export class Listener {
   readonly #answers = new WeakMap<Duplex, Set<ServerResponse>>()
   #draining: NodeJS.Timeout | undefined
   #polling: NodeJS.Timeout | undefined
+  readonly #slowSenders: SlowSenders
+  readonly #sweeping: NodeJS.Timeout
   /** The content of the certificate files when they were last used or refused. */
   #certificateSeen = ''
   /** What was wrong with them at the last look, so that it is logged once and not every time. */
@@ -49,8 +56,11 @@ export class Listener {
   constructor(settings: Settings, log: Logger, handler: RequestHandler) {
     this.#settings = settings
     this.#log = log
+    this.#slowSenders = new SlowSenders({ minBytesPerSecond: settings.http.minBytesPerSecond, windowMs: slowWindowMs })
+    this.#sweeping = setInterval(() => this.#endSlowSenders(), slowSweepMs).unref()
     const handle = (req: IncomingMessage, res: ServerResponse): void => {
       this.#note(req.socket, res)
+      this.#slowSenders.watch(req, performance.now())
       void handler(req, res)
     }
     this.server = settings.tls.certificate === undefined ? createServer(serverOptions, handle) : this.#createTlsServer(handle)
@@ -91,6 +101,12 @@ export class Listener {
     clearTimeout(cut)
     clearInterval(this.#draining)
     clearInterval(this.#polling)
+    clearInterval(this.#sweeping)
+  }
+
+  #endSlowSenders(): void {
+    const ended = this.#slowSenders.sweep(performance.now())
+    if (ended > 0) this.#log.info({ ended }, 'requests whose bodies hardly moved were ended')
   }
 
   #note(socket: Duplex, res: ServerResponse): void {

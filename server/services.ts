@@ -14,6 +14,7 @@ import { accountDirectory } from '../registry/accounts.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout } from '../storage/layout.ts'
+import { releaseReserve } from '../storage/reserve-file.ts'
 import { Database } from '../storage/metadata/database.ts'
 import { totalBlobs } from '../storage/metadata/blobs.ts'
 import type { Settings } from './config/settings.ts'
@@ -59,7 +60,8 @@ export async function createServices(settings: Settings, surroundings: Surroundi
   const layout = dataLayout(settings.data)
   const database = Database.open(layout.database)
   const registry = createRegistry({
-    blobs: new DiskBlobStore(layout),
+    blobs: new DiskBlobStore(layout, settings.storage.reserveBytes),
+    releaseReserve: () => releaseReserve(layout),
     database,
     rules: rulesOf(settings),
     clock,

@@ -10,6 +10,7 @@
  *     uploads/<session id>  bytes of unfinished uploads, on the same file system so that finishing is a rename
  *     uploads/.probe        there for a moment, when someone asks whether writing works
  *     keys/                 token signing keys
+ *     reserve               room that is given up when the disk is full, so that deleting still works
  *     snapshots/            copies of lanyard.db, taken before a migration
  *
  * Path components come only from validated digests and from session ids made here, never from a request.
@@ -26,6 +27,7 @@ export interface DataLayout {
   readonly uploads: string
   readonly keys: string
   readonly snapshots: string
+  readonly reserve: string
 }
 
 export const digestAlgorithms = ['sha256', 'sha512'] as const satisfies readonly DigestAlgorithm[]
@@ -41,6 +43,7 @@ export function dataLayout(root: string): DataLayout {
     uploads: join(root, 'uploads'),
     keys: join(root, 'keys'),
     snapshots: join(root, 'snapshots'),
+    reserve: join(root, 'reserve'),
   }
 }
 
@@ -78,6 +81,11 @@ export function uploadPath(layout: DataLayout, id: string): string {
 /** A name that no upload can have. */
 export function probePath(layout: DataLayout): string {
   return join(layout.uploads, '.probe')
+}
+
+/** What the probe is renamed to when it tries that too. */
+export function renamedProbePath(layout: DataLayout): string {
+  return join(layout.uploads, '.probed')
 }
 
 /** A snapshot is named for the schema version it holds and the time it was taken. */

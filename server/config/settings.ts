@@ -155,6 +155,13 @@ export const settingTable = [
     doc: 'How many tags one push may set with ?tag= parameters. Raise it if a release tool sets more and is refused with 414.',
   }),
   setting({
+    key: 'storage.reserveBytes',
+    schema: size({ min: 0, max: 1024 ** 4 }),
+    default: 64 * 1024 ** 2,
+    unit: 'bytes',
+    doc: 'How much room on the disk is left to others: with less free, pushes are refused with 503 while pulls and deletes go on. Raise it where other programs share the disk; 0 refuses only when a write fails.',
+  }),
+  setting({
     key: 'uploads.expireHours',
     schema: wholeNumber({ min: 1, max: 8760 }),
     default: 24,
@@ -181,6 +188,13 @@ export const settingTable = [
     default: 300,
     unit: 'seconds',
     doc: 'After how long a connection on which nothing moved is closed. It does not limit a transfer that progresses; raise it for links that stall for minutes, lower it when lost clients hold too many connections.',
+  }),
+  setting({
+    key: 'http.minBytesPerSecond',
+    schema: wholeNumber({ min: 0, max: 1_000_000 }),
+    default: 256,
+    unit: 'bytes per second',
+    doc: 'The slowest that a request body may arrive, on average over a minute; below it the connection is ended. It stops senders that only hold connections open; lower it, or set 0, for the slowest of lines.',
   }),
   setting({
     key: 'shutdown.graceSeconds',

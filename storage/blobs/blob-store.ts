@@ -26,6 +26,12 @@ export interface BlobStore {
   /** Ids of all uploads that have bytes here, with the time of their last write. */
   listPartials(): AsyncIterable<{ readonly id: string; readonly modifiedAtMs: number }>
 
+  /**
+   * Refuses a push before it begins. Reading and removing go on.
+   * @throws {RegistryError} storageFull: the room left is kept in reserve; storageFailed: a sync failed and none has passed since
+   */
+  requireWritable(): Promise<void>
+
   /** Proves that writing works right now. @throws {RegistryError} storageFull, storageFailed */
   probe(): Promise<void>
 }

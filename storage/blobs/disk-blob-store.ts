@@ -15,8 +15,9 @@ import { promisify } from 'node:util'
 import type { SupportedDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
-import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, uploadPath, type DataLayout } from '../layout.ts'
+import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, renamedProbePath, uploadPath, type DataLayout } from '../layout.ts'
 import type { BlobReader, BlobStore, PartialBlob } from './blob-store.ts'
+import { DiskHealth } from './disk-health.ts'
 import { commitFile, syncFolder } from './durable.ts'
 
 const inPool = {
@@ -30,8 +31,17 @@ const inPool = {
 export class DiskBlobStore implements BlobStore {
   readonly #layout: DataLayout
 
-  constructor(layout: DataLayout) {
+  readonly #health: DiskHealth
+
+  /** @param reserveBytes room below which pushes are refused; 0 for none */
+  constructor(layout: DataLayout, reserveBytes = 0) {
     this.#layout = layout
+    this.#health = new DiskHealth({
+      folder: layout.root,
+      reserveBytes,
+      probe: () => trySync(layout),
+      monotonic: () => performance.now(),
+    })
   }
 
   /**
@@ -80,7 +90,12 @@ export class DiskBlobStore implements BlobStore {
   async openPartial(id: string): Promise<PartialBlob> {
     return withFaultsTranslated(async () => {
       const path = uploadPath(this.#layout, id)
-      return new DiskPartialBlob(this.#layout, path, await inPool.open(path, constants.O_RDWR | constants.O_CREAT, 0o600))
+      return new DiskPartialBlob({
+        layout: this.#layout,
+        health: this.#health,
+        path,
+        file: await inPool.open(path, constants.O_RDWR | constants.O_CREAT, 0o600),
+      })
     })
   }
 
@@ -96,18 +111,33 @@ export class DiskBlobStore implements BlobStore {
     }
   }
 
+  async requireWritable(): Promise<void> {
+    await withFaultsTranslated(() => this.#health.requireWritable())
+  }
+
   /** Asks for a block of its own: permissions alone would not tell that the disk is full. */
   async probe(): Promise<void> {
     await withFaultsTranslated(async () => {
-      const path = probePath(this.#layout)
-      const file = await inPool.open(path, 'w', 0o600)
-      try {
-        await inPool.writev(file, [Buffer.alloc(4096)], 0)
-      } finally {
-        closeSync(file)
-      }
-      await rm(path, { force: true })
+      await this.#health.requireHealthy()
+      await writeProbe(this.#layout, async () => undefined)
+      await rm(probePath(this.#layout), { force: true })
     })
+  }
+}
+
+/** Everything that a commit does, on a file of its own. */
+async function trySync(layout: DataLayout): Promise<void> {
+  await writeProbe(layout, (file) => commitFile(file, probePath(layout), { path: renamedProbePath(layout), folder: layout.uploads }))
+  await rm(renamedProbePath(layout), { force: true })
+}
+
+async function writeProbe(layout: DataLayout, andThen: (file: number) => Promise<void>): Promise<void> {
+  const file = await inPool.open(probePath(layout), 'w', 0o600)
+  try {
+    await inPool.writev(file, [Buffer.alloc(4096)], 0)
+    await andThen(file)
+  } finally {
+    closeSync(file)
   }
 }
 
@@ -139,6 +169,7 @@ const flushEveryBytes = 32 * 1024 * 1024
 
 class DiskPartialBlob implements PartialBlob {
   readonly #layout: DataLayout
+  readonly #health: DiskHealth
   readonly #path: string
   #file: number
   #unflushedBytes = 0
@@ -146,10 +177,11 @@ class DiskPartialBlob implements PartialBlob {
   #flushed: Promise<void> = Promise.resolve()
   #isFlushing = false
 
-  constructor(layout: DataLayout, path: string, file: number) {
-    this.#layout = layout
-    this.#path = path
-    this.#file = file
+  constructor(parts: { layout: DataLayout; health: DiskHealth; path: string; file: number }) {
+    this.#layout = parts.layout
+    this.#health = parts.health
+    this.#path = parts.path
+    this.#file = parts.file
   }
 
   async sizeBytes(): Promise<number> {
@@ -179,13 +211,24 @@ class DiskPartialBlob implements PartialBlob {
 
   async commit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
     await withFaultsTranslated(async () => {
-      await this.#flushed
       const actual = fstatSync(this.#file).size
       if (actual < sizeBytes)
         throw new RegistryError('storageFailed', { cause: new Error(`${actual} bytes on disk, ${sizeBytes} received`) })
       if (actual > sizeBytes) await inPool.truncate(this.#file, sizeBytes)
-      await commitFile(this.#file, this.#path, { path: blobPath(this.#layout, digest), folder: blobFolder(this.#layout, digest) })
+      await this.#commitFile(digest)
     })
+  }
+
+  async #commitFile(digest: SupportedDigest): Promise<void> {
+    // What another upload's failed sync has said of the disk holds for this one too.
+    await this.#health.requireHealthy()
+    try {
+      await this.#flushed
+      await commitFile(this.#file, this.#path, { path: blobPath(this.#layout, digest), folder: blobFolder(this.#layout, digest) })
+    } catch (error) {
+      this.#health.note(error)
+      throw error
+    }
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Sqlite from 'better-sqlite3'
 import { systemCode } from '../faults.ts'
-import { snapshotPath, type DataLayout } from '../layout.ts'
+import { allBlobFolders, snapshotPath, type DataLayout } from '../layout.ts'
 import { openSqlite } from './database.ts'
 
 export interface Migration {
@@ -60,6 +60,7 @@ export async function migrate(
   nowMs: number,
   migrations: readonly Migration[] = readMigrations(),
 ): Promise<MigrationReport> {
+  requireNoOrphanedBlobs(layout)
   const from = readVersion(layout.database)
   const to = migrations.length
   if (from > to) {
@@ -77,6 +78,18 @@ export async function migrate(
   } finally {
     sqlite.close()
   }
+}
+
+/** A new database beside old blobs would look like an empty registry, and the next pushes would make that true. */
+function requireNoOrphanedBlobs(layout: DataLayout): void {
+  if (existsSync(layout.database) || !allBlobFolders(layout).some(holdsFiles)) return
+  throw new SchemaError(
+    `the data folder ${layout.root} holds blobs but no database: restore ${layout.database} from a backup or from ${layout.snapshots}, or move ${layout.blobs} away to start anew. Nothing was changed.`,
+  )
+}
+
+function holdsFiles(folder: string): boolean {
+  return existsSync(folder) && readdirSync(folder).length > 0
 }
 
 /** Whether the database has exactly the schema that this program knows; asks without a lock and changes nothing. */

@@ -68,6 +68,10 @@ class FaultyBlobStore implements BlobStore {
     return this.#inner.listPartials()
   }
 
+  requireWritable(): Promise<void> {
+    return this.#inner.requireWritable()
+  }
+
   probe(): Promise<void> {
     return this.#inner.probe()
   }

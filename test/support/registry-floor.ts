@@ -56,6 +56,7 @@ export async function openFloor(t: TestContext, layout: DataLayout, rules: Parti
       clock: () => nowMs,
       newId: () => `id-${++ids}`,
       processId,
+      releaseReserve: async () => false,
     })
     return { registry, blobs, database, layout, advance: (ms) => void (nowMs += ms), now: () => nowMs, another: open }
   }
@@ -126,6 +127,10 @@ export class WatchedBlobStore implements BlobStore {
 
   listPartials(): AsyncIterable<{ readonly id: string; readonly modifiedAtMs: number }> {
     return this.#store.listPartials()
+  }
+
+  requireWritable(): Promise<void> {
+    return this.#store.requireWritable()
   }
 
   probe(): Promise<void> {

@@ -81,7 +81,14 @@ export async function startRegistry(t: Pick<TestContext, 'after'>, options: Star
 }
 
 function environment(settings: Readonly<Record<string, string>>): Record<string, string> {
-  const all = { LISTEN: '127.0.0.1:0', AUTH_BCRYPT_COST: '4', LOG_REQUESTS: 'true', ADMIN_PASSWORD: adminPassword, ...settings }
+  const all = {
+    LISTEN: '127.0.0.1:0',
+    AUTH_BCRYPT_COST: '4',
+    STORAGE_RESERVE_BYTES: '0',
+    LOG_REQUESTS: 'true',
+    ADMIN_PASSWORD: adminPassword,
+    ...settings,
+  }
   return Object.fromEntries(Object.entries(all).map(([name, value]) => [`LANYARD_${name}`, value]))
 }
 
