@@ -118,12 +118,24 @@ class LanyardSqliteDialect extends SqliteDialect {
   }
 
   override createDriver(): Driver {
-    return new ImmediateDriver({ database: new StatementCache(this.#sqlite) })
+    return new ImmediateDriver(this.#sqlite)
   }
 }
 
 /** Kysely's own transactions are DEFERRED: two processes that upgrade at once would fail whatever the timeout. */
 class ImmediateDriver extends SqliteDriver {
+  readonly #sqlite: Sqlite.Database
+
+  constructor(sqlite: Sqlite.Database) {
+    super({ database: new StatementCache(sqlite) })
+    this.#sqlite = sqlite
+  }
+
+  /** After some faults, a full disk among them, SQLite has rolled back already; to ask again would be the error that is seen. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    if (this.#sqlite.inTransaction) await super.rollbackTransaction(connection)
+  }
+
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     const giveUpMs = performance.now() + busyTimeoutMs
     for (let tries = 1; !(await isBegun(connection, giveUpMs)); tries++) await (tries < eagerTries ? setImmediate() : setTimeout(1))
