@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { listSigningKeys } from '../../auth/signing-keys.ts'
 import { Client } from '../support/client.ts'
 import { commandLine, type CommandLine } from '../support/command-line.ts'
 import { startRegistry } from '../support/start-registry.ts'
@@ -53,12 +54,9 @@ test('a repository that is not there, a name that is none and a visibility that 
 
 test('keys are rotated and revoked without a server; there is always one, for the user alone', async (t) => {
   const { lanyard, data } = await folderWith(t, [])
-  const kids = async (): Promise<string[]> =>
-    (await lanyard.does('keys list'))
-      .split('\n')
-      .slice(1, -1)
-      .map((line) => line.split(' ')[0] ?? '')
+  const kids = async (): Promise<string[]> => (await listSigningKeys(join(data, 'keys'))).map(({ kid }) => kid)
   const [first = ''] = await kids()
+  assert.match(await lanyard.does('keys list'), new RegExp(`^KID +CREATED\n${first} {2}\\d{4}-\\S+Z\n$`))
   await lanyard.does('keys rotate')
   const [second = '', ...rest] = await kids()
   assert.deepEqual(rest, [first])

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { accountsIn, addAdministrator } from '../support/accounts-in.ts'
 import { commandLine, type CommandLine } from '../support/command-line.ts'
 import { Client, basic } from '../support/client.ts'
 import { runLanyard, startServer } from '../support/spawn-lanyard.ts'
@@ -18,17 +19,11 @@ interface Listed {
   readonly created: string
 }
 
-async function listed({ does }: CommandLine): Promise<string[]> {
-  const accounts = JSON.parse(await does('user list --json')) as Listed[]
-  return accounts.map(({ name, role, status }) => `${name} ${role} ${status}`)
-}
-
 /** A folder with the administrator "root". */
 async function preparedFolder(t: Cleanup): Promise<{ lanyard: CommandLine; data: string }> {
-  const data = join(temporaryFolder(t), 'data')
-  const lanyard = commandLine(data)
-  await lanyard.does(`user add root --admin ${stdin}`, password)
-  return { lanyard, data }
+  const data = temporaryFolder(t)
+  await addAdministrator(data, 'root')
+  return { lanyard: commandLine(data), data }
 }
 
 test('the first account makes the folder, for its user alone, and must be an administrator', async (t) => {
@@ -37,25 +32,26 @@ test('the first account makes the folder, for its user alone, and must be an adm
   assert.equal(await lanyard.refuses(`user add bob ${stdin}`, password), 'there is no administrator yet: the first account must be one')
   assert.equal(await lanyard.does(`user add root --admin ${stdin}`, password), 'administrator "root" was created\n')
   assert.equal(await lanyard.does(`user add bob ${stdin}`, password), 'account "bob" was created\n')
-  assert.deepEqual(await listed(lanyard), ['bob user enabled', 'root admin enabled'])
+  assert.deepEqual(await accountsIn(data), ['bob user enabled', 'root admin enabled'])
   assert.equal(statSync(data).mode & 0o077, 0)
   assert.ok(!existsSync(join(data, 'server.json')), 'the folder is let go')
 })
 
 test('a server that starts on it makes no other administrator', async (t) => {
-  const { lanyard, data } = await preparedFolder(t)
+  const { data } = await preparedFolder(t)
   const server = await startServer(t, { data, settings: { ADMIN_PASSWORD: 'not for anybody' } })
-  assert.deepEqual(await listed(lanyard), ['root admin enabled'])
+  assert.deepEqual(await accountsIn(data), ['root admin enabled'])
   assert.equal((await new Client(server, basic('root')).call('GET', '/v2/')).status, 200)
   assert.equal((await new Client(server, basic('admin', 'not for anybody')).call('GET', '/v2/')).status, 401)
 })
 
 test('commands that meet on a new folder wait for each other, and each does its work', async (t) => {
-  const lanyard = commandLine(join(temporaryFolder(t), 'data'))
+  const data = join(temporaryFolder(t), 'data')
+  const lanyard = commandLine(data)
   const names = Array.from({ length: 6 }, (_, index) => `admin${index}`)
   await Promise.all(names.map((name) => lanyard.does(`user add ${name} --admin ${stdin}`, password)))
   assert.deepEqual(
-    await listed(lanyard),
+    await accountsIn(data),
     names.map((name) => `${name} admin enabled`),
   )
 })
@@ -71,7 +67,7 @@ test('the list is a table for people and JSON for programs', async (t) => {
 })
 
 test('an account that exists, a name that is none and a password that is too weak or too long are refused', async (t) => {
-  const { lanyard } = await preparedFolder(t)
+  const { lanyard, data } = await preparedFolder(t)
   const refusals = await Promise.all([
     lanyard.refuses(`user add root ${stdin}`, password),
     lanyard.refuses(`user add Bob ${stdin}`, password),
@@ -94,7 +90,7 @@ test('an account that exists, a name that is none and a password that is too wea
     'a password has at least 8 characters',
     'there is no terminal to ask for the password: use --password-stdin',
   ])
-  assert.deepEqual(await listed(lanyard), ['root admin enabled'])
+  assert.deepEqual(await accountsIn(data), ['root admin enabled'])
 })
 
 test('the password is the first line of standard input, without its line break', async (t) => {
@@ -113,7 +109,7 @@ test('every command on an account that does not exist says so', async (t) => {
 })
 
 test('an account is disabled, enabled, made an administrator and removed', async (t) => {
-  const { lanyard } = await preparedFolder(t)
+  const { lanyard, data } = await preparedFolder(t)
   await lanyard.does(`user add bob ${stdin}`, password)
   for (const [command, said, then] of [
     ['disable bob', '"bob" is disabled', 'bob user disabled'],
@@ -122,24 +118,24 @@ test('an account is disabled, enabled, made an administrator and removed', async
     ['role bob user', '"bob" is a user now', 'bob user enabled'],
   ] as const) {
     assert.equal(await lanyard.does(`user ${command}`), `${said}\n`)
-    assert.deepEqual(await listed(lanyard), [then, 'root admin enabled'])
+    assert.deepEqual(await accountsIn(data), [then, 'root admin enabled'])
   }
   assert.equal(await lanyard.refuses('user role bob owner'), 'a role is "admin" or "user", not "owner"')
   const said = '"bob" was removed; the repositories under bob/ stay, and whoever gets an account of that name owns them\n'
   assert.equal(await lanyard.does('user remove bob'), said)
-  assert.deepEqual(await listed(lanyard), ['root admin enabled'])
+  assert.deepEqual(await accountsIn(data), ['root admin enabled'])
 })
 
 test('the last enabled administrator can be neither removed, disabled nor made a user', async (t) => {
-  const { lanyard } = await preparedFolder(t)
+  const { lanyard, data } = await preparedFolder(t)
   await lanyard.does(`user add bob --admin ${stdin}`, password)
   await lanyard.does('user disable bob')
   const refusals = await Promise.all(['remove root', 'disable root', 'role root user'].map((command) => lanyard.refuses(`user ${command}`)))
   assert.deepEqual(new Set(refusals), new Set(['this is the last enabled administrator: make another account one first']))
-  assert.deepEqual(await listed(lanyard), ['bob admin disabled', 'root admin enabled'])
+  assert.deepEqual(await accountsIn(data), ['bob admin disabled', 'root admin enabled'])
   await lanyard.does('user enable bob')
   await lanyard.does('user remove root')
-  assert.deepEqual(await listed(lanyard), ['bob admin enabled'])
+  assert.deepEqual(await accountsIn(data), ['bob admin enabled'])
 })
 
 test('where there is no registry, only the first account makes a folder', async (t) => {
