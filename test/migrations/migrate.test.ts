@@ -1,11 +1,11 @@
 /** Bringing a database to the newest schema: forward, whole steps only, never without a copy, and hands off what is not ours. */
 import assert from 'node:assert/strict'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import Sqlite from 'better-sqlite3'
 import { dataLayout, type DataLayout } from '../../storage/layout.ts'
-import { migrate, readMigrations, SchemaError, type Migration } from '../../storage/metadata/migrate.ts'
+import { isMigrated, migrate, readMigrations, SchemaError, type Migration } from '../../storage/metadata/migrate.ts'
 import { bytesBelow } from '../support/bytes-below.ts'
 import { emptyDataFolder, type Cleanup } from '../support/data-folder.ts'
 import { failureOf } from '../support/refusal.ts'
@@ -235,30 +235,40 @@ suite('databases that are not for this program', () => {
     assert.deepEqual(contentBelow(layout.root), before)
   })
 
-  const foreign: readonly (readonly [what: string, make: (path: string) => void])[] = [
-    ['a database of another program', (path) => withSqlite(path, (sqlite) => sqlite.exec('create table notes (text)'))],
-    ['a database that has only a view', (path) => withSqlite(path, (sqlite) => sqlite.exec('create view v as select 1'))],
-    [
-      'a database of another program that has migrations too',
-      (path) => withSqlite(path, (sqlite) => sqlite.exec('create table migration (name)')),
-    ],
-    ['a text', (path) => writeFileSync(path, 'a text that is longer than the header of a database. '.repeat(20))],
-    ['a short text', (path) => writeFileSync(path, 'not a database\n')],
+  const another = 'is not a Lanyard database: point the data setting to another folder. Nothing was changed.'
+  const damaged = 'is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.'
+  const foreign: readonly (readonly [what: string, make: (path: string) => void, sentence: string])[] = [
+    ['a database of another program', (path) => makeDatabase(path, 'create table notes (text)'), another],
+    ['a database that has only a view', (path) => makeDatabase(path, 'create view v as select 1'), another],
+    ['a database of another program that has migrations too', (path) => makeDatabase(path, 'create table migration (name)'), another],
+    ['a text', (path) => writeFileSync(path, 'a text that is longer than the header of a database. '.repeat(20)), damaged],
+    ['a short text', (path) => writeFileSync(path, 'not a database\n'), damaged],
+    ['a database whose first page is overwritten', (path) => overwrite(path), damaged],
   ]
-  for (const [what, make] of foreign) {
+  for (const [what, make, sentence] of foreign) {
     test(`${what} is refused, and not a byte of it changes`, async (t) => {
       const layout = emptyDataFolder(t)
       make(layout.database)
       const before = bytesBelow(layout.root)
       const error = await failureOf(migrate(layout, now))
       assert.ok(error instanceof SchemaError, String(error))
-      const fault = what.endsWith('text')
-        ? 'is damaged or no database: restore it, or point the data setting to another folder'
-        : 'is not a Lanyard database: point the data setting to another folder'
-      assert.equal(error.message, `${layout.database} ${fault}. Nothing was changed.`)
+      assert.equal(error.message, `${layout.database} ${sentence}`)
       assert.deepEqual(bytesBelow(layout.root), before)
     })
   }
+
+  test('whether a database has the schema of this program can be asked without changing it', async (t) => {
+    const layout = emptyDataFolder(t)
+    assert.equal(isMigrated(layout), false)
+    assert.ok(!existsSync(layout.database))
+    await migrate(layout, now)
+    assert.equal(isMigrated(layout), true)
+    const newer = await usedFolder(t)
+    await migrate(newer, now, withSteps('select 1'))
+    const before = contentBelow(newer.root)
+    assert.equal(isMigrated(newer), false)
+    assert.deepEqual(contentBelow(newer.root), before)
+  })
 
   test('a process that was killed while it made the file does not stop the next', async (t) => {
     const begun = emptyDataFolder(t)
@@ -273,10 +283,16 @@ suite('databases that are not for this program', () => {
   })
 })
 
-function withSqlite(path: string, use: (sqlite: Sqlite.Database) => void): void {
+function makeDatabase(path: string, sql: string): void {
   const sqlite = new Sqlite(path)
-  use(sqlite)
+  sqlite.exec(sql)
   sqlite.close()
+}
+
+function overwrite(path: string): void {
+  makeDatabase(path, 'create table a (x); create table b (x)')
+  const bytes = readFileSync(path)
+  writeFileSync(path, bytes.fill(0xff, 100, 4000))
 }
 
 suite('the files of a folder of steps', () => {

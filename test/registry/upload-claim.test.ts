@@ -8,7 +8,6 @@ import { releaseSessionsOf } from '../../registry/expire-uploads.ts'
 import { appendToUpload, cancelUpload, finishUpload, statUpload } from '../../registry/push-blob.ts'
 import { createRegistry } from '../../registry/registry.ts'
 import type { SessionKey } from '../../storage/metadata/uploads.ts'
-import { shareBlobFolder } from '../support/data-folder.ts'
 import { sha256Of } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
 import { begin, chunk, ending, openFloor, pushBlob, withWrites, type Floor } from '../support/registry-floor.ts'
@@ -53,10 +52,8 @@ const row = (floor: Floor, key: SessionKey) =>
   floor.database.read.selectFrom('upload_session').selectAll().where('id', '=', key.id).executeTakeFirst()
 
 suite('holding an upload session', () => {
-  const folder = shareBlobFolder()
-
   test('while one request writes, every other is told so, and where the session stands', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('abc'))
@@ -78,7 +75,7 @@ suite('holding an upload session', () => {
   })
 
   test('a claim names its process, and is gone when the request is over, however it ended', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     const { body, done } = await appending(floor, key)
     assert.match((await row(floor, key))?.writer ?? '', /^first:id-\d+$/)
@@ -91,7 +88,7 @@ suite('holding an upload session', () => {
   })
 
   test('what a dead process held is free as soon as its death is noticed', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const keys = [await begin(one.registry, 'a'), await begin(one.registry, 'b')] as const
     const dead = await appending(one, keys[0])
@@ -106,7 +103,7 @@ suite('holding an upload session', () => {
   })
 
   test('a session whose file cannot be opened is free for the retry', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('abc'))
     floor.blobs.failNext('open', new RegistryError('storageFailed'))
@@ -116,7 +113,7 @@ suite('holding an upload session', () => {
   })
 
   test('a session whose bytes may be lost, as the close of its file says, is dropped', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     floor.blobs.failNext('close', new RegistryError('storageFailed'))
     await assertRejected('storageFailed', appendToUpload(floor.registry, key, chunk('bytes that are lost')))
@@ -127,8 +124,6 @@ suite('holding an upload session', () => {
 })
 
 suite('signs of life', () => {
-  const folder = shareBlobFolder()
-
   /** The beat of a heart is a timer; the tests turn it, so that no one waits. */
   async function beat(t: TestContext): Promise<void> {
     t.mock.timers.tick(20_000)
@@ -137,7 +132,7 @@ suite('signs of life', () => {
 
   test('a request that is still at work keeps its claim for as long as it takes', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] })
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     const { body, done } = await appending(one, key)
@@ -156,7 +151,7 @@ suite('signs of life', () => {
 
   test('when the request is over, its heart beats no more', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] })
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('x'))
     const before = await row(floor, key)
@@ -171,7 +166,7 @@ suite('signs of life', () => {
     const note = (error: unknown): void => void unhandled.push(error)
     process.on('unhandledRejection', note)
     t.after(() => process.off('unhandledRejection', note))
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     let beats = 0
     let isFull = false
@@ -198,11 +193,9 @@ suite('signs of life', () => {
  * took its session. Here the heart stands still because nobody turns its timer.
  */
 suite('a writer that stood still', () => {
-  const folder = shareBlobFolder()
-
   async function stalled(t: TestContext): Promise<{ one: Floor; two: Floor; key: SessionKey; body: SlowBody; done: Promise<number> }> {
     t.mock.timers.enable({ apis: ['setInterval'] })
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const key = await begin(one.registry, 'team/app')
     const { body, done } = await appending(one, key)
     one.advance(60_001)
@@ -240,7 +233,7 @@ suite('a writer that stood still', () => {
 
   test('publishes nothing when another is writing now, whose bytes stay as they are', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] })
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     const body = new SlowBody()

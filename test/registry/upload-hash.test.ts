@@ -11,7 +11,6 @@ import { RegistryError } from '../../oci/errors.ts'
 import { resetSessions } from '../../registry/expire-uploads.ts'
 import { appendToUpload, finishUpload, statUpload } from '../../registry/push-blob.ts'
 import { createRegistry } from '../../registry/registry.ts'
-import { shareBlobFolder } from '../support/data-folder.ts'
 import { sha256Of } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
 import { begin, chunk, ending, inPieces, openFloor, pushBlob, withWrites, type Floor } from '../support/registry-floor.ts'
@@ -20,16 +19,14 @@ import { begin, chunk, ending, inPieces, openFloor, pushBlob, withWrites, type F
 const reread = (...floors: readonly Floor[]): number => floors.reduce((sum, floor) => sum + floor.blobs.bytesReread, 0)
 
 suite('an upload that stays in one process', () => {
-  const folder = shareBlobFolder()
-
   test('POST, PATCH, PUT reads nothing again', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     await pushBlob(floor.registry, 'team/app', 'x'.repeat(100_000))
     assert.equal(reread(floor), 0)
   })
 
   test('neither do many chunks and last bytes with the PUT', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     for (let count = 0; count < 20; count++) await appendToUpload(floor.registry, key, chunk('0123456789'))
     await finishUpload(floor.registry, key, { ...chunk('end'), digest: sha256Of(`${'0123456789'.repeat(20)}end`) })
@@ -37,7 +34,7 @@ suite('an upload that stays in one process', () => {
   })
 
   test('nor does going on after a connection broke', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     const broken = { body: inPieces(['some'], new Error('gone')), announcedBytes: 9, range: undefined }
     await assertRejected('uploadInterrupted', appendToUpload(floor.registry, key, broken))
@@ -47,7 +44,7 @@ suite('an upload that stays in one process', () => {
   })
 
   test('a hash that saw bytes which were refused is not used again', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('good'))
     await assertRejected('uploadSizeMismatch', appendToUpload(floor.registry, key, chunk('bad', { announcedBytes: 7 })))
@@ -58,7 +55,7 @@ suite('an upload that stays in one process', () => {
   })
 
   test('a digest of another algorithm than was hinted at costs one reading, the hinted one none', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const sha512 = digestOf('sha512', Buffer.from('content'))
     const without = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, without, chunk('content'))
@@ -71,7 +68,7 @@ suite('an upload that stays in one process', () => {
   })
 
   test('a digest of another algorithm with the last bytes is right too', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('con'))
     await finishUpload(floor.registry, key, { ...chunk('tent'), digest: digestOf('sha512', Buffer.from('content')) })
@@ -80,10 +77,8 @@ suite('an upload that stays in one process', () => {
 })
 
 suite('an upload that goes on in another process', () => {
-  const folder = shareBlobFolder()
-
   test('an end without bytes reads nothing again, in any process', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('content'))
@@ -92,7 +87,7 @@ suite('an upload that goes on in another process', () => {
   })
 
   test('more bytes are read again once, before the first of the new ones is taken', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('first '))
@@ -109,7 +104,7 @@ suite('an upload that goes on in another process', () => {
   })
 
   test('a process that has the hash of an earlier state reads again instead of using it', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     let content = ''
@@ -127,7 +122,7 @@ suite('an upload that goes on in another process', () => {
   })
 
   test('a hash whose progress could not be recorded is not found again by the number of its bytes', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const two = one.another('second')
     const key = await begin(one.registry, 'team/app')
     let writes = 0
@@ -146,10 +141,8 @@ suite('an upload that goes on in another process', () => {
 })
 
 suite('an upload that goes on after a restart', () => {
-  const folder = shareBlobFolder()
-
   test('its bytes are read again from the disk, also for an end without bytes', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('content'))
     const two = one.another('after the restart')
@@ -160,7 +153,7 @@ suite('an upload that goes on after a restart', () => {
   })
 
   test('bytes that a power cut changed are noticed, and never served', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('content that a power cut changes'))
     writeFileSync(join(one.layout.uploads, key.id), Buffer.alloc(32))
@@ -171,7 +164,7 @@ suite('an upload that goes on after a restart', () => {
   })
 
   test('bytes that a power cut took make the session unknown, so that the client starts again', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('content'))
     truncateSync(join(one.layout.uploads, key.id), 3)
@@ -183,7 +176,7 @@ suite('an upload that goes on after a restart', () => {
   })
 
   test('bytes that a crash left uncounted are written over', async (t) => {
-    const one = await openFloor(t, folder())
+    const one = await openFloor(t)
     const key = await begin(one.registry, 'team/app')
     await appendToUpload(one.registry, key, chunk('counted'))
     writeFileSync(join(one.layout.uploads, key.id), 'counted and more than was ever acknowledged')

@@ -8,7 +8,6 @@ import { openBlob } from '../../registry/read-blob.ts'
 import { createRegistry, findRepository, type Registry } from '../../registry/registry.ts'
 import type { Chunk } from '../../registry/upload-session.ts'
 import type { SessionKey } from '../../storage/metadata/uploads.ts'
-import { shareBlobFolder } from '../support/data-folder.ts'
 import { repositoryName, sha256Of } from '../support/metadata-rows.ts'
 import { assertRejected, failureOf } from '../support/refusal.ts'
 import { begin, chunk, ending, getRepository, inPieces, openFloor, pushBlob, withWrites, type Floor } from '../support/registry-floor.ts'
@@ -29,10 +28,8 @@ async function assertNothingLeft(floor: Floor): Promise<void> {
 }
 
 suite('starting an upload', () => {
-  const folder = shareBlobFolder()
-
   test('a session has no bytes, no file and no repository yet', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     assert.equal(await statUpload(floor.registry, key), 0)
     assert.deepEqual(readdirSync(floor.layout.uploads), [])
@@ -40,7 +37,7 @@ suite('starting an upload', () => {
   })
 
   test('an account may have so many sessions and no more, until one ends', async (t) => {
-    const { registry } = await openFloor(t, folder(), { maxUploadsPerAccount: 3 })
+    const { registry } = await openFloor(t, { maxUploadsPerAccount: 3 })
     const keys = [await begin(registry, 'a'), await begin(registry, 'b'), await begin(registry, 'c')]
     const error = await assertRejected('tooManyUploads', begin(registry, 'd'))
     assert.deepEqual([error.details, error.headers], [[{ limit: 3 }], { 'Retry-After': '60' }])
@@ -53,7 +50,7 @@ suite('starting an upload', () => {
   })
 
   test('the sessions of one account do not count for another', async (t) => {
-    const { registry, database } = await openFloor(t, folder(), { maxUploadsPerAccount: 1 })
+    const { registry, database } = await openFloor(t, { maxUploadsPerAccount: 1 })
     for (const name of ['alice', 'bob']) {
       await database.write((tx) => tx.insertInto('account').values({ name, password_hash: '', is_admin: 0, created_at_ms: 1 }).execute())
     }
@@ -66,10 +63,8 @@ suite('starting an upload', () => {
 })
 
 suite('appending to an upload', () => {
-  const folder = shareBlobFolder()
-
   test('chunks are appended where the session stands, with or without saying where', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     assert.equal(await appendToUpload(registry, key, chunk('abc')), 3)
     assert.equal(await appendToUpload(registry, key, chunk('defg', { range: { start: 3, end: 6 } })), 7)
@@ -113,7 +108,7 @@ suite('appending to an upload', () => {
   ]
   for (const [what, refused, reason, detail] of refusals) {
     test(`a chunk that ${what} is refused, and the session goes on as if it had not been sent`, async (t) => {
-      const { registry } = await openFloor(t, folder())
+      const { registry } = await openFloor(t)
       const key = await begin(registry, 'team/app')
       await appendToUpload(registry, key, chunk('abc'))
       const error = await assertRejected(reason, appendToUpload(registry, key, refused()))
@@ -126,7 +121,7 @@ suite('appending to an upload', () => {
   }
 
   test('a chunk out of order tells the client where the session stands', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     await appendToUpload(registry, key, chunk('abc'))
     const error = await assertRejected('uploadOutOfOrder', appendToUpload(registry, key, chunk('x', { range: { start: 9, end: 9 } })))
@@ -134,7 +129,7 @@ suite('appending to an upload', () => {
   })
 
   test('what arrived before a connection broke is kept, and the client goes on from there', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     const broken = new Error('the client left')
     const error = await assertRejected(
@@ -148,7 +143,7 @@ suite('appending to an upload', () => {
   })
 
   test('a write that fails leaves the session where it stood', async (t) => {
-    const { registry, blobs } = await openFloor(t, folder())
+    const { registry, blobs } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     await appendToUpload(registry, key, chunk('abc'))
     blobs.failNext('write', new RegistryError('storageFull'))
@@ -159,7 +154,7 @@ suite('appending to an upload', () => {
   })
 
   test('a session is unknown to another repository, another account and under another id', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     const others: SessionKey[] = [
       { ...key, repository: repositoryName('team/other') },
@@ -178,10 +173,8 @@ suite('appending to an upload', () => {
 })
 
 suite('finishing an upload', () => {
-  const folder = shareBlobFolder()
-
   test('the blob, its link and its repository are there, the session and its file are not', async (t) => {
-    const floor = await openFloor(t, folder(), { defaultVisibility: 'internal' })
+    const floor = await openFloor(t, { defaultVisibility: 'internal' })
     await pushBlob(floor.registry, 'team/app', 'content of a blob')
     assert.equal(await contentOf(floor.registry, 'team/app', 'content of a blob'), 'content of a blob')
     const { visibility, created_at_ms } = await getRepository(floor.registry, 'team/app')
@@ -190,7 +183,7 @@ suite('finishing an upload', () => {
   })
 
   test('the last bytes may come with it', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('all '))
     await finishUpload(floor.registry, key, { ...chunk('of it', { range: { start: 4, end: 8 } }), digest: sha256Of('all of it') })
@@ -199,14 +192,14 @@ suite('finishing an upload', () => {
   })
 
   test('no bytes at all are a blob too', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     await finishUpload(floor.registry, await begin(floor.registry, 'team/app'), ending(sha256Of('')))
     assert.equal(await contentOf(floor.registry, 'team/app', ''), '')
     await assertNothingLeft(floor)
   })
 
   test('another digest than that of the bytes is refused, nothing becomes visible and the session is gone', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('these bytes'))
     const error = await assertRejected('digestMismatch', finishUpload(floor.registry, key, ending(sha256Of('other bytes'))))
@@ -217,7 +210,7 @@ suite('finishing an upload', () => {
   })
 
   test('last bytes out of order are refused, and the session stays open for the right ones', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     await appendToUpload(registry, key, chunk('abc'))
     await assertRejected(
@@ -228,7 +221,7 @@ suite('finishing an upload', () => {
   })
 
   test('a repetition whose first answer was lost succeeds, any number of times', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     await appendToUpload(registry, key, chunk('content'))
     for (let count = 0; count < 3; count++) await finishUpload(registry, key, ending(sha256Of('content')))
@@ -236,7 +229,7 @@ suite('finishing an upload', () => {
   })
 
   test('a repetition succeeds only for the blob that is there and the repository that has it', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     await appendToUpload(registry, key, chunk('content'))
     await finishUpload(registry, key, ending(sha256Of('content')))
@@ -250,7 +243,7 @@ suite('finishing an upload', () => {
   })
 
   test('of many that finish the same session at once, none fails and none publishes twice', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('content'))
     const results = await Promise.allSettled(
@@ -264,7 +257,7 @@ suite('finishing an upload', () => {
   })
 
   test('a commit that fails drops the session: a sync that failed is never tried again on the same bytes', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('content'))
     floor.blobs.failNext('commit', new RegistryError('storageFailed'))
@@ -275,7 +268,7 @@ suite('finishing an upload', () => {
   })
 
   test('rows that cannot be written publish nothing, and pushing again heals', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const { registry } = floor
     const failing = createRegistry({
       ...registry,
@@ -292,7 +285,7 @@ suite('finishing an upload', () => {
   })
 
   test('the file is durable before the rows say that it is there', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const order: string[] = []
     floor.blobs.before = (call) => void (call === 'commit' && order.push('file'))
     const write = async <T>(work: Parameters<typeof floor.database.write<T>>[0]): Promise<T> => {
@@ -305,10 +298,8 @@ suite('finishing an upload', () => {
 })
 
 suite('ending an upload otherwise', () => {
-  const folder = shareBlobFolder()
-
   test('a cancelled upload is gone with its bytes', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     const key = await begin(floor.registry, 'team/app')
     await appendToUpload(floor.registry, key, chunk('bytes'))
     await cancelUpload(floor.registry, key)
@@ -317,7 +308,7 @@ suite('ending an upload otherwise', () => {
   })
 
   test('a whole blob in one request leaves no session', async (t) => {
-    const floor = await openFloor(t, folder())
+    const floor = await openFloor(t)
     await pushWholeBlob(
       floor.registry,
       { repository: repositoryName('team/app'), accountId: null },
@@ -338,7 +329,7 @@ suite('ending an upload otherwise', () => {
   ]
   for (const [what, blob, reason] of failures) {
     test(`a whole blob ${what} leaves no session either`, async (t) => {
-      const floor = await openFloor(t, folder())
+      const floor = await openFloor(t)
       const start = { repository: repositoryName('team/app'), accountId: null }
       await assertRejected(reason, pushWholeBlob(floor.registry, start, { ...blob(), digest: sha256Of('whole') }))
       await assertNothingLeft(floor)
@@ -346,7 +337,7 @@ suite('ending an upload otherwise', () => {
   }
 
   test('a request that writes is known to be under way until it is over, however it ends', async (t) => {
-    const { registry } = await openFloor(t, folder())
+    const { registry } = await openFloor(t)
     const key = await begin(registry, 'team/app')
     const gate = Promise.withResolvers<void>()
     async function* slow(): AsyncGenerator<Uint8Array> {

@@ -131,6 +131,18 @@ function partialTests(create: BlobStoreFactory): void {
     await second.close()
   })
 
+  test('what lies beyond the bytes that are counted can be given back, and writing goes on from there', async (t) => {
+    const partial = await (await create(t)).openPartial('a')
+    await partial.write([Buffer.from('counted, and the rest')], 0)
+    await partial.truncate(7)
+    assert.equal(await partial.sizeBytes(), 7)
+    await partial.write([Buffer.from('!')], 7)
+    assert.equal((await readAll(partial, 30)).toString(), 'counted!')
+    await partial.truncate(0)
+    assert.equal(await partial.sizeBytes(), 0)
+    await partial.close()
+  })
+
   test('uploads do not see each other', async (t) => {
     const blobs = await create(t)
     const [a, b] = [await blobs.openPartial('a'), await blobs.openPartial('b')]
@@ -179,6 +191,7 @@ function partialTests(create: BlobStoreFactory): void {
     await partial.close()
     await failureOf(partial.write([Buffer.from('late')], 0))
     await failureOf(partial.read(Buffer.alloc(1), 0))
+    await failureOf(partial.truncate(0))
     assert.equal(await other.sizeBytes(), 0, 'nothing reached the upload that was opened next')
     await other.close()
   })

@@ -47,11 +47,8 @@ function cut(bytes: Buffer, sizes: readonly number[]): Buffer[] {
 }
 
 /** What receiving is given besides the body. */
-function into(
-  partial: MemoryPartial,
-  { position = 0, hash = createHash('sha256'), release = (): void => {} }: Partial<ReceptionTarget> = {},
-) {
-  return { partial, position, hash, release }
+function into(partial: MemoryPartial, more: Partial<ReceptionTarget> = {}): ReceptionTarget {
+  return { partial, position: 0, hash: createHash('sha256'), ...more }
 }
 
 function sha256(bytes: Uint8Array): string {
@@ -118,6 +115,53 @@ suite('receiving a body', () => {
     assert.equal(result.receivedBytes, 0)
     assert.match(String(result.interruption), /gone/)
   })
+})
+
+suite('a body of more than is wanted', () => {
+  test('is left as soon as it passes the limit, and the count says that it did', async () => {
+    const partial = new MemoryPartial()
+    let asked = 0
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (;;) {
+        asked++
+        yield Buffer.from('four')
+      }
+    }
+    const { receivedBytes, interruption } = await receive(endless(), into(partial, { limitBytes: 10 }))
+    assert.deepEqual([receivedBytes, interruption, asked], [12, undefined, 3])
+    assert.equal(partial.bytes.toString(), 'fourfour')
+  })
+
+  test('is received whole when it has exactly as many bytes as the limit', async () => {
+    const partial = new MemoryPartial()
+    const result = await receive(bodyOf([Buffer.from('1234'), Buffer.from('56')]), into(partial, { limitBytes: 6 }))
+    assert.deepEqual(result, { receivedBytes: 6, interruption: undefined })
+    assert.equal(partial.bytes.toString(), '123456')
+  })
+})
+
+suite('whoever sends a body', () => {
+  for (const [when, more] of [
+    ['it is left before its end', { limitBytes: 1 }],
+    ['a write failed', {}],
+  ] as const) {
+    test(`is told that nobody listens any more when ${when}`, async () => {
+      let isTold = false
+      async function* body(): AsyncGenerator<Uint8Array> {
+        try {
+          for (;;) yield Buffer.alloc(65_536)
+        } finally {
+          isTold = true
+        }
+      }
+      const partial = new MemoryPartial()
+      partial.beforeWrite = async () => {
+        throw new RegistryError('storageFull')
+      }
+      await receive(body(), into(partial, more)).catch(() => undefined)
+      assert.ok(isTold)
+    })
+  }
 })
 
 suite('writes that fail', () => {

@@ -7,7 +7,8 @@ import { migrate } from '../../storage/metadata/migrate.ts'
 import { emptyDataFolder } from '../support/data-folder.ts'
 import { failureOf } from '../support/refusal.ts'
 import { addRepository } from '../support/metadata-rows.ts'
-import { metadataSuite, type MetadataStore } from './metadata-suite.ts'
+import { metadataSuite } from './metadata-suite.ts'
+import type { MetadataStore } from './metadata/metadata-store.ts'
 
 async function createStore(t: TestContext): Promise<MetadataStore> {
   const layout = emptyDataFolder(t)

@@ -3,6 +3,7 @@
  * that can be watched and made to fail.
  */
 import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { digestOf, type SupportedDigest } from '../../oci/digest.ts'
 import type { RegistryError } from '../../oci/errors.ts'
@@ -11,11 +12,12 @@ import { createRegistry, findRepository, type Registry, type RegistryRules } fro
 import type { Chunk } from '../../registry/upload-session.ts'
 import type { BlobReader, BlobStore, PartialBlob } from '../../storage/blobs/blob-store.ts'
 import { DiskBlobStore } from '../../storage/blobs/disk-blob-store.ts'
-import type { DataLayout } from '../../storage/layout.ts'
+import { blobFolder, type DataLayout } from '../../storage/layout.ts'
 import { Database } from '../../storage/metadata/database.ts'
 import { migrate } from '../../storage/metadata/migrate.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { SessionKey } from '../../storage/metadata/uploads.ts'
+import { emptyDataFolder } from './data-folder.ts'
 import { repositoryName } from './metadata-rows.ts'
 
 const usualRules: RegistryRules = {
@@ -40,15 +42,16 @@ export interface Floor {
   readonly another: (processId: string) => Floor
 }
 
-/** @param layout a folder in which blobs can be stored, see data-folder.ts. */
-export async function openFloor(t: TestContext, layout: DataLayout, rules: Partial<RegistryRules> = {}): Promise<Floor> {
+export async function openFloor(t: TestContext, rules: Partial<RegistryRules> = {}): Promise<Floor> {
+  const layout = emptyDataFolder(t)
+  mkdirSync(layout.uploads)
   await migrate(layout, 0)
   let nowMs = Date.UTC(2026, 10, 24)
   let ids = 0
   const open = (processId: string): Floor => {
     const database = Database.open(layout.database)
     t.after(() => database.close())
-    const blobs = new WatchedBlobStore(new DiskBlobStore(layout))
+    const blobs = new WatchedBlobStore(layout)
     const registry = createRegistry({
       blobs,
       database,
@@ -63,18 +66,23 @@ export async function openFloor(t: TestContext, layout: DataLayout, rules: Parti
   return open('first')
 }
 
-type PartialCall = 'open' | 'read' | 'write' | 'commit' | 'close'
+type PartialCall = 'open' | 'read' | 'write' | 'truncate' | 'commit' | 'close'
 
-/** Passes everything on, counts what is read again, and fails where a test says so. */
+/**
+ * The store on disk: counts what is read again, and fails where a test says so. A blob's folder is made when the blob needs it, because
+ * making all of them costs more than a test.
+ */
 export class WatchedBlobStore implements BlobStore {
+  readonly #layout: DataLayout
   readonly #store: BlobStore
   /** Bytes of uploads that were read. */
   bytesReread = 0
   /** Runs before a call on an upload; what it throws is the call's outcome. */
   before: (call: PartialCall) => void | Promise<void> = () => undefined
 
-  constructor(store: BlobStore) {
-    this.#store = store
+  constructor(layout: DataLayout) {
+    this.#layout = layout
+    this.#store = new DiskBlobStore(layout)
   }
 
   /** Lets the next such call fail. */
@@ -101,9 +109,13 @@ export class WatchedBlobStore implements BlobStore {
         this.bytesReread += read
         return read
       },
-      truncate: (sizeBytes) => partial.truncate(sizeBytes),
+      truncate: async (sizeBytes) => {
+        await this.before('truncate')
+        await partial.truncate(sizeBytes)
+      },
       commit: async (digest, sizeBytes) => {
         await this.before('commit')
+        mkdirSync(blobFolder(this.#layout, digest), { recursive: true })
         await partial.commit(digest, sizeBytes)
       },
       close: async () => {

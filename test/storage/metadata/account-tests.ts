@@ -16,7 +16,7 @@ import {
 import type { Database } from '../../../storage/metadata/database.ts'
 import { createSession } from '../../../storage/metadata/uploads.ts'
 import { repositoryName } from '../../support/metadata-rows.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const create = (database: Database, name: string, isAdmin = false): Promise<boolean> =>
   database.write((tx) => createAccount(tx, { name, passwordHash: `hash of ${name}`, isAdmin, nowMs: 12 }))

@@ -15,7 +15,7 @@ import {
 import type { Database } from '../../../storage/metadata/database.ts'
 import type { RepositoryFilter, Visibility } from '../../../storage/metadata/repositories.ts'
 import { addBlob, addRepository, sha256Of } from '../../support/metadata-rows.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const digest = sha256Of('a blob')
 const put = (database: Database, nowMs: number): Promise<void> => database.write((tx) => putBlob(tx, { digest, sizeBytes: 6, nowMs }))

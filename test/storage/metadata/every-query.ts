@@ -91,6 +91,11 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrers(database.read, { ...referrers, after, artifactTypes })),
     ),
 
+  'manifests.listReferrerSizes': (database) =>
+    each([undefined, { pushedAtMs: 1, digest }], (after) =>
+      each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrerSizes(database.read, { ...referrers, after, artifactTypes })),
+    ),
+
   'repositories.repositoryByName': (database) => database.prepare(repositories.repositoryByName)({ name }),
   'repositories.ensureRepository': (database) =>
     each([name, repositoryName('team/new')], (each) =>

@@ -14,7 +14,7 @@ import {
 } from '../../../storage/metadata/manifests.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import { addManifest, addRepository, sha256Of } from '../../support/metadata-rows.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const references = (database: Database) =>
   database.read.selectFrom('reference').select(['manifest_digest', 'digest', 'role']).orderBy('digest').orderBy('role').execute()

@@ -14,7 +14,7 @@ import {
 } from '../../../storage/metadata/repositories.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import { addRepository, repositoryName } from '../../support/metadata-rows.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const everything: RepositoryFilter = { kind: 'all' }
 const some = (namespaces: readonly string[], visibilities: readonly Visibility[]): RepositoryFilter => ({

@@ -6,7 +6,7 @@ import { manifestByTag } from '../../../storage/metadata/manifests.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import { endTag, endTagsOf, listTags, setTag } from '../../../storage/metadata/tags.ts'
 import { addManifest, addRepository, sha256Of, tagOf } from '../../support/metadata-rows.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const [one, two] = [sha256Of('one'), sha256Of('two')]
 

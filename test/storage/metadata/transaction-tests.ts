@@ -9,7 +9,7 @@ import { ensureRepository, repositoryByName } from '../../../storage/metadata/re
 import { runChild } from '../../support/child.ts'
 import { addRepository, repositoryName, sha256Of } from '../../support/metadata-rows.ts'
 import { failureOf } from '../../support/refusal.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const name = repositoryName('team/app')
 const find = (database: Database) => repositoryByName.first(database.read, { name })

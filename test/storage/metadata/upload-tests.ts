@@ -18,7 +18,7 @@ import {
 } from '../../../storage/metadata/uploads.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import { repositoryName, sha256Of } from '../../support/metadata-rows.ts'
-import type { MetadataFactory } from '../metadata-suite.ts'
+import type { MetadataFactory } from './metadata-store.ts'
 
 const key: SessionKey = { id: 's1', repository: repositoryName('team/app'), accountId: null }
 
