@@ -85,6 +85,8 @@ export class Primary {
     this.#workers.set(worker, { processId: undefined, startedAtMs: Date.now() })
     worker.on('message', (message: FromWorker) => void this.#receive(worker, message))
     worker.on('exit', (code, signal) => void this.#replace(worker, { code, signal }))
+    // A message to a worker that has just died. Its end is met above; without a listener the error would end the primary.
+    worker.on('error', (error) => this.#log.debug({ worker: worker.process.pid, err: error }, 'a worker could not be told something'))
     cutWhatItDidNotTake(worker)
     return worker
   }
