@@ -22,10 +22,12 @@ export class Database {
   readonly read: Reader
   readonly #write: Kysely<Schema>
   readonly #readConnection: Sqlite.Database
+  readonly #writeConnection: Sqlite.Database
   readonly #logSync: LogSync
 
   private constructor(readConnection: Sqlite.Database, writeConnection: Sqlite.Database) {
     this.#readConnection = readConnection
+    this.#writeConnection = writeConnection
     this.read = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(readConnection) })
     this.#write = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(writeConnection) })
     this.#logSync = new LogSync(writeConnection.name)
@@ -73,8 +75,11 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#logSync.close()
+    // The query builder closes only what went through it. The writer is last: only then is the log folded into the database.
     await this.read.destroy()
+    this.#readConnection.close()
     await this.#write.destroy()
+    this.#writeConnection.close()
   }
 }
 
