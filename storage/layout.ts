@@ -11,6 +11,7 @@
  *     uploads/.probe        there for a moment, when someone asks whether writing works
  *     keys/                 token signing keys
  *     snapshots/            copies of lanyard.db, taken before a migration
+ *     snapshots/unfinished  one that is being made
  *
  * Path components come only from validated digests and from session ids made here, never from a request.
  */
@@ -78,6 +79,11 @@ export function uploadPath(layout: DataLayout, id: string): string {
 /** A name that no upload can have. */
 export function probePath(layout: DataLayout): string {
   return join(layout.uploads, '.probe')
+}
+
+/** Where a snapshot is made; it gets its name when it is whole. */
+export function unfinishedSnapshotPath(layout: DataLayout): string {
+  return join(layout.snapshots, 'unfinished')
 }
 
 /** A snapshot is named for the schema version it holds and the time it was taken. */
