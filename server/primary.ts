@@ -10,6 +10,7 @@ import { releaseSessionsOf, resetSessions } from '../registry/expire-uploads.ts'
 import { DataFolderLock } from '../storage/data-folder-lock.ts'
 import { dataLayout } from '../storage/layout.ts'
 import type { Settings } from './config/settings.ts'
+import { cutWhatItDidNotTake } from './handed-connections.ts'
 import { startJobs } from './jobs.ts'
 import { createLogger, type Logger } from './log.ts'
 import type { FromPrimary, FromWorker } from './messages.ts'
@@ -84,6 +85,9 @@ export class Primary {
     this.#workers.set(worker, { processId: undefined, startedAtMs: Date.now() })
     worker.on('message', (message: FromWorker) => void this.#receive(worker, message))
     worker.on('exit', (code, signal) => void this.#replace(worker, { code, signal }))
+    // A message to a worker that has just died. Its end is met above; without a listener the error would end the primary.
+    worker.on('error', (error) => this.#log.debug({ worker: worker.process.pid, err: error }, 'a worker could not be told something'))
+    cutWhatItDidNotTake(worker)
     return worker
   }
 

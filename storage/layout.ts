@@ -12,6 +12,7 @@
  *     keys/                 token signing keys
  *     reserve               room that is given up when the disk is full, so that deleting still works
  *     snapshots/            copies of lanyard.db, taken before a migration
+ *     snapshots/unfinished  one that is being made
  *
  * Path components come only from validated digests and from session ids made here, never from a request.
  */
@@ -86,6 +87,11 @@ export function probePath(layout: DataLayout): string {
 /** What the probe is renamed to when it tries that too. */
 export function renamedProbePath(layout: DataLayout): string {
   return join(layout.uploads, '.probed')
+}
+
+/** Where a snapshot is made; it gets its name when it is whole. */
+export function unfinishedSnapshotPath(layout: DataLayout): string {
+  return join(layout.snapshots, 'unfinished')
 }
 
 /** A snapshot is named for the schema version it holds and the time it was taken. */

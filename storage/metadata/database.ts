@@ -75,10 +75,10 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#logSync.close()
+    // The query builder closes only what went through it. The writer is last: only then is the log folded into the database.
     await this.read.destroy()
-    await this.#write.destroy()
-    // The builder closes only a connection that it has used.
     this.#readConnection.close()
+    await this.#write.destroy()
     this.#writeConnection.close()
   }
 }

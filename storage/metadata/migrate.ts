@@ -4,12 +4,13 @@
  * Before a database that holds anything is changed, a snapshot of it is written. A database from a newer version is
  * left alone. Runs in one process, before any worker opens the file.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Sqlite from 'better-sqlite3'
+import { commitFile } from '../blobs/durable.ts'
 import { systemCode } from '../faults.ts'
-import { allBlobFolders, snapshotPath, type DataLayout } from '../layout.ts'
+import { allBlobFolders, snapshotPath, unfinishedSnapshotPath, type DataLayout } from '../layout.ts'
 import { openSqlite } from './database.ts'
 
 export interface Migration {
@@ -136,10 +137,19 @@ function notOurs(path: string): SchemaError {
   return new SchemaError(`${path} is not a Lanyard database: point the data setting to another folder. Nothing was changed.`)
 }
 
+/** A process that is killed meanwhile must not leave half a copy that looks like a snapshot. */
 async function takeSnapshot(sqlite: Sqlite.Database, layout: DataLayout, what: { version: number; nowMs: number }): Promise<string> {
   mkdirSync(layout.snapshots, { recursive: true, mode: 0o700 })
+  const unfinished = unfinishedSnapshotPath(layout)
+  for (const leftover of [unfinished, `${unfinished}-journal`]) rmSync(leftover, { force: true })
+  await sqlite.backup(unfinished)
   const path = snapshotPath(layout, what.version, what.nowMs)
-  await sqlite.backup(path)
+  const file = openSync(unfinished, 'r')
+  try {
+    await commitFile(file, unfinished, { path, folder: layout.snapshots })
+  } finally {
+    closeSync(file)
+  }
   return path
 }
 

@@ -1,7 +1,7 @@
 /** Bringing a database to the newest schema: forward, whole steps only, never without a copy, and hands off what is not ours. */
 import assert from 'node:assert/strict'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { suite, test } from 'node:test'
 import Sqlite from 'better-sqlite3'
 import { dataLayout, type DataLayout } from '../../storage/layout.ts'
@@ -188,6 +188,16 @@ suite('the copy that is taken before', () => {
     const older = emptyDataFolder(t)
     copyFileSync(snapshot, older.database)
     assert.deepEqual(await migrate(older, now), { from: shipped.length, to: shipped.length, snapshot: undefined })
+  })
+
+  test('half a copy, left by a process that was killed, never has its name and is gone after the next', async (t) => {
+    const layout = await usedFolder(t)
+    mkdirSync(layout.snapshots)
+    writeFileSync(join(layout.snapshots, 'unfinished'), 'half a copy')
+    writeFileSync(join(layout.snapshots, 'unfinished-journal'), 'and its journal')
+    const { snapshot = '' } = await migrate(layout, now, withSteps('drop table tag'))
+    assert.deepEqual(readdirSync(layout.snapshots), [basename(snapshot)])
+    assert.deepEqual(look(snapshot, 'pragma integrity_check'), [{ integrity_check: 'ok' }])
   })
 
   test('it is there also when the step fails', async (t) => {

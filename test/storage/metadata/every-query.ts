@@ -81,11 +81,6 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'manifests.putManifest': (database) => database.write((tx) => manifests.putManifest(tx, manifest, [{ digest, role: 'layer' }])),
   'manifests.deleteManifest': (database) => database.write((tx) => manifests.deleteManifest(tx, repositoryId, digest)),
   'manifests.isReferenced': (database) => manifests.isReferenced(database.read, repositoryId, digest),
-  'manifests.listReferrerSizes': (database) =>
-    each([undefined, { pushedAtMs: 1, digest }], (after) =>
-      each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrerSizes(database.read, { ...referrers, after, artifactTypes })),
-    ),
-
   'manifests.listReferrers': (database) =>
     each([undefined, { pushedAtMs: 1, digest }], (after) =>
       each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrers(database.read, { ...referrers, after, artifactTypes })),
