@@ -1,0 +1,201 @@
+/**
+ * Kills what has no clients: the first start on an empty folder, the migration of a folder that holds something, the rotation of keys.
+ * Each is killed at a point, run again as a supervisor or an operator's script would, and looked at.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import bcrypt from 'bcrypt'
+import Sqlite from 'better-sqlite3'
+import { KeyRing, listSigningKeys, pruneSigningKeys } from '../../auth/signing-keys.ts'
+import { firstAdministrator } from '../../server/prepare.ts'
+import { allBlobFolders, dataLayout, type DataLayout } from '../../storage/layout.ts'
+import { Database } from '../../storage/metadata/database.ts'
+import { migrate } from '../../storage/metadata/migrate.ts'
+import { ensureRepository } from '../../storage/metadata/repositories.ts'
+import { putManifest } from '../../storage/metadata/manifests.ts'
+import type { RepositoryName } from '../../oci/repository-name.ts'
+import { writeArm } from './arm.ts'
+import { fsck } from './fsck.ts'
+import type { Chore, KillPoint } from './kill-points.ts'
+import { sha256, type Random } from './random.ts'
+import type { Report, Row } from './report.ts'
+import { armedEnvironment, makeControl } from './served-folder.ts'
+import { adminPassword } from '../support/start-registry.ts'
+
+const script = fileURLToPath(new URL('chore.ts', import.meta.url))
+
+export type ChorePoint = KillPoint & { readonly during: 'chore' }
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly said: string
+}
+
+/** Runs chores as processes that can be armed. */
+export class ChoreRunner {
+  readonly #control: string
+  readonly #random: Random
+  #arms = 0
+
+  constructor(folder: string, random: Random) {
+    this.#control = makeControl(folder)
+    this.#random = random
+  }
+
+  /** @param point where the process dies; undefined: it comes to its end. */
+  async run(work: Chore, data: string, point?: ChorePoint): Promise<Ended> {
+    const arm = point && { id: ++this.#arms, moment: point.moment, nth: 1 + this.#random.below(point.times ?? 1), target: 'self' as const }
+    writeArm(this.#control, arm)
+    const child = spawn(process.execPath, [script, work, data, adminPassword], {
+      env: armedEnvironment(this.#control),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let said = ''
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')))
+    const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
+    return { code, signal, said }
+  }
+}
+
+export class ChoreBench {
+  readonly #folder: string
+  readonly #report: Report
+  readonly #runner: ChoreRunner
+  /** Key files that `rotate` acknowledged. */
+  readonly #acknowledged = new Set<string>()
+  #template: { readonly file: string; readonly rows: string } | undefined
+
+  constructor(folder: string, { random, report }: { random: Random; report: Report }) {
+    this.#folder = folder
+    this.#report = report
+    this.#runner = new ChoreRunner(folder, random)
+  }
+
+  /** One kill and everything that follows from it. */
+  async round(point: ChorePoint): Promise<void> {
+    const row = this.#report.row(point.name)
+    if (point.work === 'prepare') await this.#firstStart(point, row)
+    else if (point.work === 'migrate') await this.#migration(point, row)
+    else await this.#rotation(point, row)
+  }
+
+  async #firstStart(point: ChorePoint, row: Row): Promise<void> {
+    const layout = dataLayout(mkdtempSync(join(this.#folder, 'first-')))
+    await this.#killAndRepeat({ point, row, data: layout.root })
+    this.#expect(row, allBlobFolders(layout).every((folder) => isFolder(folder)) || 'a folder for blobs is missing')
+    this.#expect(row, (await KeyRing.open(layout.keys, Date.now)).current().kid !== '')
+    this.#expect(row, (await canLogIn(layout)) || 'the administrator cannot log in')
+    this.#expectSound(row, (await fsck(layout, 'bytes')).dangling)
+    rmSync(layout.root, { recursive: true })
+  }
+
+  async #migration(point: ChorePoint, row: Row): Promise<void> {
+    this.#template ??= await makeTemplate(this.#folder)
+    const layout = dataLayout(mkdtempSync(join(this.#folder, 'migration-')))
+    copyFileSync(this.#template.file, layout.database)
+    await this.#killAndRepeat({ point, row, data: layout.root })
+    this.#expect(row, rowsOf(layout.database) === this.#template.rows || 'rows are missing after the migration')
+    this.#expect(row, versionOf(layout.database) === 3 || `the schema is at ${versionOf(layout.database)}`)
+    const snapshots = readdirSync(layout.snapshots).filter((name) => name.endsWith('.db'))
+    const rows = this.#template.rows
+    for (const name of snapshots) this.#expect(row, rowsOf(join(layout.snapshots, name)) === rows || `the snapshot ${name} is torn`)
+    this.#expect(row, snapshots.length > 0 || 'there is no snapshot')
+    rmSync(layout.root, { recursive: true })
+  }
+
+  async #rotation(point: ChorePoint, row: Row): Promise<void> {
+    const layout = dataLayout(join(this.#folder, 'rotation'))
+    mkdirSync(layout.keys, { recursive: true })
+    await this.#killAndRepeat({ point, row, data: layout.root })
+    const ring = await KeyRing.open(layout.keys, Date.now)
+    for (const kid of this.#acknowledged) this.#expect(row, ring.find(kid) !== undefined || `the key ${kid} is gone`)
+    this.#expect(row, !this.#acknowledged.has(ring.current().kid) || 'the new key is not there')
+    this.#acknowledged.add(ring.current().kid)
+    // As the clocked job does, once tokens of the older ones have expired.
+    if (this.#acknowledged.size < 5) return
+    await pruneSigningKeys(layout.keys, Date.now() + 1000)
+    this.#acknowledged.clear()
+    for (const { kid } of await listSigningKeys(layout.keys)) this.#acknowledged.add(kid)
+    this.#expect(row, readdirSync(layout.keys).length === this.#acknowledged.size || 'something else than keys was left')
+  }
+
+  async #killAndRepeat({ point, row, data }: { point: ChorePoint; row: Row; data: string }): Promise<void> {
+    const killed = await this.#runner.run(point.work, data, point)
+    if (killed.signal !== 'SIGKILL') this.#report.violate(row, 'notReached', `${point.work} ended with ${killed.code}: ${killed.said}`)
+    row.kills++
+    const { code, said } = await this.#runner.run(point.work, data)
+    if (code === 0) row.repeated++
+    else this.#report.violate(row, 'byHand', `${point.work} run again: ${said.slice(0, 1000)}`)
+  }
+
+  /** @param outcome true, or what is wrong. */
+  #expect(row: Row, outcome: boolean | string): void {
+    row.checked++
+    if (outcome !== true) this.#report.violate(row, 'lost', String(outcome))
+  }
+
+  #expectSound(row: Row, dangling: readonly string[]): void {
+    for (const what of dangling) this.#report.violate(row, 'dangling', what)
+  }
+}
+
+/** A database of this version that holds something: some hundred pages, so that a snapshot takes a while. */
+async function makeTemplate(folder: string): Promise<{ file: string; rows: string }> {
+  const layout = dataLayout(mkdtempSync(join(folder, 'template-')))
+  await migrate(layout, Date.now())
+  const database = Database.open(layout.database)
+  await database.write(async (tx) => {
+    const repositoryId = await ensureRepository(tx, { name: 'team/app' as RepositoryName, visibility: 'private', nowMs: 1 })
+    for (let index = 0; index < 60; index++) {
+      const content = Buffer.alloc(8_000, `manifest ${index} `)
+      const manifest = { repository_id: repositoryId, digest: sha256(content), size_bytes: content.length, content, pushed_at_ms: index }
+      const empty = { artifact_type: null, subject_digest: null, annotations: null, pushed_by: null }
+      await putManifest(tx, { ...manifest, ...empty, media_type: 'application/vnd.oci.image.manifest.v1+json' }, [])
+    }
+  })
+  await database.close()
+  return { file: layout.database, rows: rowsOf(layout.database) }
+}
+
+/** A digest of what the tables hold, whatever columns a migration added; a reason when the file is no sound database. */
+function rowsOf(path: string): string {
+  const sqlite = new Sqlite(path)
+  try {
+    const sound = sqlite.prepare<[], string>('pragma integrity_check').pluck().get()
+    const manifests = sqlite.prepare<[], { digest: string; content: Buffer }>('select digest, content from manifest order by digest').all()
+    const repositories = sqlite.prepare<[], string>('select name from repository order by name').pluck().all()
+    const isWhole = manifests.every(({ digest, content }) => sha256(content) === digest)
+    return JSON.stringify([sound, isWhole, repositories, manifests.map(({ digest }) => digest)])
+  } catch (error) {
+    return String(error)
+  } finally {
+    sqlite.close()
+  }
+}
+
+function versionOf(path: string): number | undefined {
+  const sqlite = new Sqlite(path, { readonly: true })
+  const version = sqlite.prepare<[], number>('select max(version) from migration').pluck().get()
+  sqlite.close()
+  return version
+}
+
+async function canLogIn(layout: DataLayout): Promise<boolean> {
+  const sqlite = new Sqlite(layout.database, { readonly: true })
+  const hash = sqlite.prepare<[string], string>('select password_hash from account where name = ?').pluck().get(firstAdministrator)
+  sqlite.close()
+  return hash !== undefined && bcrypt.compare(adminPassword, hash)
+}
+
+function isFolder(path: string): boolean {
+  try {
+    readdirSync(path)
+    return true
+  } catch {
+    return false
+  }
+}

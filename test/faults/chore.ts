@@ -1,0 +1,60 @@
+/**
+ * One piece of work that runs in a process of its own, so that it can be killed amid it: `chore.ts <work> <data folder>`.
+ *
+ * Loads only what its work needs: a campaign starts some thousands of these.
+ */
+import { randomUUID } from 'node:crypto'
+import { dataLayout } from '../../storage/layout.ts'
+import type { Migration } from '../../storage/metadata/migrate.ts'
+import type { Chore } from './kill-points.ts'
+
+/** What later versions might ship: one that changes a table with rows, one that makes a table from them. */
+const laterMigrations: readonly Migration[] = [
+  { version: 2, name: 'notes', sql: "alter table repository add column note text not null default 'none'" },
+  {
+    version: 3,
+    name: 'sizes',
+    sql: `create table manifest_size (digest text primary key, size_bytes integer not null) strict;
+          insert or ignore into manifest_size select digest, size_bytes from manifest`,
+  },
+]
+
+const [work, data = '', password = ''] = process.argv.slice(2)
+const layout = dataLayout(data)
+
+const chores: Record<Chore, () => Promise<unknown>> = {
+  expire: async () => {
+    const { expireUploads } = await import('../../registry/expire-uploads.ts')
+    const { createRegistry } = await import('../../registry/registry.ts')
+    const { DiskBlobStore } = await import('../../storage/blobs/disk-blob-store.ts')
+    const { Database } = await import('../../storage/metadata/database.ts')
+    const rules = {
+      defaultVisibility: 'private',
+      isDeleteEnabled: true,
+      maxReferences: 1000,
+      missingContent: 'strict',
+      allowUnknownTypes: false,
+      maxUploadsPerAccount: 1000,
+      uploadTtlMs: 24 * 3_600_000,
+    } as const
+    const database = Database.open(layout.database)
+    const blobs = new DiskBlobStore(layout)
+    await expireUploads(createRegistry({ blobs, database, rules, clock: Date.now, newId: randomUUID, processId: randomUUID() }))
+    await database.close()
+  },
+  migrate: async () => {
+    const { migrate, readMigrations } = await import('../../storage/metadata/migrate.ts')
+    await migrate(layout, Date.now(), [...readMigrations(), ...laterMigrations])
+  },
+  prepare: async () => {
+    const { prepareDataFolder } = await import('../../server/prepare.ts')
+    const { defaultSettings } = await import('../../server/config/settings.ts')
+    await prepareDataFolder(defaultSettings({ data, 'auth.bcryptCost': 4, 'admin.password': password }), Date.now)
+  },
+  rotate: async () => {
+    const { createSigningKey } = await import('../../auth/signing-keys.ts')
+    await createSigningKey(layout.keys, Date.now)
+  },
+}
+
+await chores[work as Chore]()
