@@ -39,7 +39,8 @@ const chores: Record<Chore, () => Promise<unknown>> = {
     } as const
     const database = Database.open(layout.database)
     const blobs = new DiskBlobStore(layout)
-    await expireUploads(createRegistry({ blobs, database, rules, clock: Date.now, newId: randomUUID, processId: randomUUID() }))
+    const ids = { newId: randomUUID, processId: randomUUID() }
+    await expireUploads(createRegistry({ blobs, database, rules, clock: Date.now, releaseReserve: async () => false, ...ids }))
     await database.close()
   },
   migrate: async () => {
