@@ -6,27 +6,12 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { measureMachine, NeighbourWatch, type MachineFacts } from './machine.ts'
+import type { PieceGroup } from './piece.ts'
 import { purePieces } from './pieces/pure.ts'
 import { storePieces } from './pieces/store.ts'
 import { wirePieces } from './pieces/wire.ts'
 import type { Bench } from './row.ts'
 import { summarize, type Summary } from './summary.ts'
-
-/** A piece of work that is measured by itself. */
-export interface Piece {
-  readonly title: string
-  /** Does it once; a piece that does more at once says how many times in `times`. */
-  readonly run: () => unknown
-  readonly times?: number
-  /** A piece that measures itself: seconds for one operation. `run` is not called then. */
-  readonly measure?: () => Promise<number>
-}
-
-export interface PieceGroup {
-  readonly title: string
-  readonly pieces: readonly Piece[]
-  readonly close?: () => Promise<void>
-}
 
 export interface PieceResult {
   readonly group: string

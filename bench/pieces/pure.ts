@@ -17,7 +17,7 @@ import { parseRepositoryName } from '../../oci/repository-name.ts'
 import { createLogger } from '../../server/log.ts'
 import { createMetrics } from '../../server/metrics.ts'
 import { manifestType, sha256 } from '../client.ts'
-import type { Piece, PieceGroup } from '../micro.ts'
+import type { Piece, PieceGroup } from '../piece.ts'
 import { imageManifest } from '../sample-image.ts'
 
 const account: Omit<Account, 'passwordHash'> = { id: 1, name: 'alice', isAdmin: false, isDisabled: false, credentialVersion: 1 }

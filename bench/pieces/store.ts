@@ -10,7 +10,7 @@ import { repositoryByName } from '../../storage/metadata/repositories.ts'
 import { listTags } from '../../storage/metadata/tags.ts'
 import type { Writer } from '../../storage/metadata/schema.ts'
 import { filledDigest, filledRepository, filledTag, fillStore } from '../fill.ts'
-import type { Piece, PieceGroup } from '../micro.ts'
+import type { Piece, PieceGroup } from '../piece.ts'
 
 const filling = { namespace: 'micro', repositories: 1000, tagsPerRepository: 100, blobs: 10_000 }
 const commitsAtOnce = 16

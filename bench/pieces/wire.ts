@@ -2,7 +2,7 @@
  * Bytes over the loopback: what the registry's process takes for one MiB that it sends or receives, beside the floor's.
  */
 import { getBigFile, putBigFile, removeBigFile, startBigUpload, type BigTransfer } from '../big-transfer.ts'
-import type { Piece, PieceGroup } from '../micro.ts'
+import type { Piece, PieceGroup } from '../piece.ts'
 import { floorTarget, ownTarget } from '../own-targets.ts'
 import type { Bench } from '../row.ts'
 import { Server } from '../server.ts'
