@@ -6,7 +6,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { measureMachine, NeighbourWatch, type MachineFacts } from './machine.ts'
-import type { PieceGroup } from './piece.ts'
+import type { Piece, PieceGroup } from './piece.ts'
 import { purePieces } from './pieces/pure.ts'
 import { storePieces } from './pieces/store.ts'
 import { wirePieces } from './pieces/wire.ts'

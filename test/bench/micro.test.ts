@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { measureGroup, type PieceGroup } from '../../bench/micro.ts'
+import { measureGroup } from '../../bench/micro.ts'
+import type { PieceGroup } from '../../bench/piece.ts'
 import { purePieces } from '../../bench/pieces/pure.ts'
 import { storePieces } from '../../bench/pieces/store.ts'
 import { median, summarize, summarizeDurations } from '../../bench/summary.ts'
