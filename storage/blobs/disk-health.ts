@@ -29,7 +29,8 @@ export class DiskHealth {
   readonly #parts: DiskHealthParts
   #failure: unknown
   #triedMs = -Infinity
-  #freeBytes = 0
+  /** As last heard; requests that come while the first is asking are not refused on a guess. */
+  #freeBytes = Infinity
   #askedMs = -Infinity
 
   constructor(parts: DiskHealthParts) {
