@@ -3,12 +3,14 @@
  * environment that runs the tests reaches it but the PATH.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { withDeadline } from './eventually.ts'
 import type { LogLine } from './log-capture.ts'
 import { adminPassword } from './start-registry.ts'
-import { temporaryFolder, type Cleanup } from './temporary-folder.ts'
+import type { Cleanup } from './temporary-folder.ts'
 
 export const program = fileURLToPath(new URL('../../cli/lanyard.js', import.meta.url))
 
@@ -64,7 +66,7 @@ export interface ServerOptions extends RunOptions {
 
 /** `lanyard serve`; resolves when it says that it listens. @throws with what it said instead. */
 export async function startServer(t: Cleanup, options: ServerOptions = {}): Promise<LanyardServer> {
-  const data = options.data ?? temporaryFolder(t)
+  const data = options.data ?? mkdtempSync(join(tmpdir(), 'lanyard-test-'))
   const settings = { DATA: data, WORKERS: '1', ADMIN_PASSWORD: adminPassword, ...options.settings }
   const child = start(['serve', ...(options.args ?? [])], { ...options, settings })
   const output = collect(child)
@@ -72,6 +74,8 @@ export async function startServer(t: Cleanup, options: ServerOptions = {}): Prom
   t.after(async () => {
     child.kill('SIGKILL')
     await gone
+    // Not before: a server that still starts would make files in it.
+    if (options.data === undefined) rmSync(data, { recursive: true, force: true })
   })
   const port = await withDeadline(Promise.race([listening(child, output.stderr), failed(gone, output)]), 'the server to listen')
   const scheme = output.stderr().includes('listening on https://') ? 'https' : 'http'
