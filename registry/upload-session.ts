@@ -141,6 +141,10 @@ export class SessionWriter {
     if (expected !== undefined && interruption === undefined && receivedBytes !== expected) {
       throw new RegistryError('uploadSizeMismatch', { detail: { expectedBytes: expected, receivedBytes } })
     }
+    // One byte alone would be told as `0-0`, as nothing is, and a client that goes on from 0 would never get past it: not kept.
+    if (interruption !== undefined && this.#bytesStored + receivedBytes === 1) {
+      throw new RegistryError('uploadInterrupted', { cause: interruption })
+    }
     live.bytes += receivedBytes
     this.#bytesStored = live.bytes
     this.#algorithm = algorithm
