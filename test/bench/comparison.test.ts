@@ -14,7 +14,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts'
 test('every row names its figures for each target that offers the work, and its ratio to each other target', async (t) => {
   const pidFile = join(temporaryFolder(t), 'pid')
   const peer = peerScript(t, ownScriptNotingPid(pidFile))
-  const run = startBench(t, ['--peer', `again=${peer}`, '--floor', '--only', 'tag-put,small-uploads,small-uploads-16-login,tags-page'])
+  const run = startBench(t, ['--peer', `again=${peer}`, '--floor', '--only', 'small-uploads,small-uploads-16-login,tags-page'])
   const { status, stdout, stderr, result } = await run.ended
   assert.equal(status, 0, stderr)
   const { kind, targets, rows, machine, amounts } = result as Comparison & { kind: string }
@@ -26,7 +26,6 @@ test('every row names its figures for each target that offers the work, and its 
     [
       ['small-uploads', ['lanyard', 'again', 'floor'], ['again', 'floor']],
       ['small-uploads-16-login', ['lanyard', 'again'], ['again']],
-      ['tag-put', ['lanyard', 'again', 'floor'], ['again', 'floor']],
       ['tags-page', ['lanyard', 'again'], ['again']],
     ],
   )
@@ -39,7 +38,7 @@ test('every row names its figures for each target that offers the work, and its 
     assert.equal(ratios['again']?.median, own / again)
   }
   assert.match(stdout, /^\| Work +\| Unit +\| lanyard +\| again +\| floor +\| lanyard ÷ again +\| lanyard ÷ floor +\|$/m)
-  assert.match(stdout, /^\| PUT of a tag +\| tags\/s ↑ +\| [\d.,]+ \([\d.,]+–[\d.,]+\) +\|/m)
+  assert.match(stdout, /^\| upload of 10 KiB: POST, PUT, one by one +\| uploads\/s ↑ +\| [\d.,]+ \([\d.,]+–[\d.,]+\) +\|/m)
   await eventually(() => !isRunning(Number(readFileSync(pidFile, 'utf8'))), 'the end of the peer')
   assert.deepEqual(readdirSync(run.folder), [])
 })
