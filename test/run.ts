@@ -14,5 +14,9 @@ if (files.length === 0) {
   process.stderr.write(`no test file matches ${wanted.join(', ')}\n`)
   process.exit(1)
 }
-const { status } = spawnSync(process.execPath, ['--test', '--test-isolation=none', ...files], { cwd: root, stdio: 'inherit' })
+// Ended when the last test is: what a spawned program's pipes leave open must not hold the result back.
+const { status } = spawnSync(process.execPath, ['--test', '--test-isolation=none', '--test-force-exit', ...files], {
+  cwd: root,
+  stdio: 'inherit',
+})
 process.exit(status ?? 1)

@@ -86,10 +86,10 @@ const hostile: readonly (readonly [what: string, text: string])[] = [
 ]
 
 for (const [what, text] of hostile) {
-  test(`${what} are refused in less than a second`, () => {
-    const started = performance.now()
+  test(`${what} are refused in less than a second of CPU`, () => {
+    const before = process.cpuUsage()
     assertRefused('manifestInvalid', () => parseText(text))
-    assert.ok(performance.now() - started < 1000)
+    assert.ok(process.cpuUsage(before).user < 1_000_000)
   })
 }
 
@@ -98,10 +98,10 @@ for (const [what, unit] of [
   ['numbers', '1,'],
   ['escaped quotes', '"\\"\\\\",'],
 ] as const) {
-  test(`four mebibytes of ${what} are read in less than a second`, () => {
-    const started = performance.now()
+  test(`four mebibytes of ${what} are read in less than a second of CPU`, () => {
+    const before = process.cpuUsage()
     assert.ok(Array.isArray(parseText(`[${unit.repeat((4 * mebibyte) / unit.length - 2)}0]`)))
-    assert.ok(performance.now() - started < 1000)
+    assert.ok(process.cpuUsage(before).user < 1_000_000)
   })
 }
 
@@ -111,7 +111,7 @@ test('whatever value is written as JSON is read again', () => {
     fc.property(fc.jsonValue(), (value) => {
       const text = JSON.stringify(value)
       if (text.includes('__proto__')) return
-      assert.deepEqual(parseText(text), value)
+      assert.equal(JSON.stringify(parseText(text)), text)
     }),
   )
 })
