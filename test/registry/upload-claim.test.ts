@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { suite, test, type TestContext } from 'node:test'
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
+import { digestOf } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { releaseSessionsOf } from '../../registry/expire-uploads.ts'
 import { appendToUpload, cancelUpload, finishUpload, statUpload } from '../../registry/push-blob.ts'
@@ -250,6 +251,26 @@ suite('a writer that stood still', () => {
     second.body.send('two', undefined)
     assert.equal(await second.done, 3)
     await finishUpload(two.registry, key, ending(sha256Of('two')))
+  })
+
+  test('publishes nothing when its session was taken over while it looked at the bytes', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] })
+    const one = await openFloor(t)
+    const two = one.another('second')
+    const key = await begin(one.registry, 'team/app')
+    await appendToUpload(one.registry, key, chunk('bytes'))
+    let second: { body: SlowBody; done: Promise<number> } | undefined
+    one.blobs.before = async (call) => {
+      if (call !== 'read' || second) return
+      one.advance(60_001)
+      second = await appending(two, key)
+    }
+    const sha512 = digestOf('sha512', Buffer.from('bytes'))
+    await assertRejected('uploadBusy', finishUpload(one.registry, key, ending(sha512)))
+    assert.equal(await one.blobs.statBlob(sha512), undefined)
+    second?.body.send(' and more', undefined)
+    assert.equal(await second?.done, 14)
+    await finishUpload(two.registry, key, ending(sha256Of('bytes and more')))
   })
 
   test('does not say that it ended what another goes on with', async (t) => {

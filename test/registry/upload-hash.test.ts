@@ -140,6 +140,24 @@ suite('an upload that goes on in another process', () => {
   })
 })
 
+suite('a hash of a process that lost the session', () => {
+  test('is not kept, although another process has stored as many bytes since', async (t) => {
+    const one = await openFloor(t)
+    const two = one.another('second')
+    const key = await begin(one.registry, 'team/app')
+    // The first stands still between its last write and the moment when it lets go.
+    one.blobs.before = async (call) => {
+      if (call !== 'close') return
+      one.blobs.before = () => undefined
+      one.advance(60_001)
+      await appendToUpload(two.registry, key, chunk('kept'))
+    }
+    await appendToUpload(one.registry, key, chunk('lost'))
+    await appendToUpload(one.registry, key, chunk('!'))
+    await finishUpload(one.registry, key, ending(sha256Of('kept!')))
+  })
+})
+
 suite('an upload that goes on after a restart', () => {
   test('its bytes are read again from the disk, also for an end without bytes', async (t) => {
     const one = await openFloor(t)

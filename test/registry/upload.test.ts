@@ -1,6 +1,7 @@
 /** Pushing a blob through a session: what is kept, what is refused, what is left behind. */
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { RegistryError } from '../../oci/errors.ts'
 import { appendToUpload, cancelUpload, finishUpload, pushWholeBlob, startUpload, statUpload } from '../../registry/push-blob.ts'
@@ -151,6 +152,27 @@ suite('appending to an upload', () => {
     assert.equal(await statUpload(registry, key), 3)
     await finishUpload(registry, key, { ...chunk('def'), digest: sha256Of('abcdef') })
     assert.equal(await contentOf(registry, 'team/app', 'abcdef'), 'abcdef')
+  })
+
+  test('what is refused or broken by the disk takes no room', async (t) => {
+    const { registry, blobs, layout } = await openFloor(t)
+    const key = await begin(registry, 'team/app')
+    await appendToUpload(registry, key, chunk('abc'))
+    const roomTaken = (): number => statSync(join(layout.uploads, key.id)).size
+    await assertRejected('uploadSizeMismatch', appendToUpload(registry, key, chunk('x'.repeat(100), { announcedBytes: 200 })))
+    assert.equal(roomTaken(), 3)
+    // The first write goes well, the second finds the disk full.
+    const mebibytes = Array.from({ length: 4 }, () => Buffer.alloc(1024 * 1024))
+    let writes = 0
+    blobs.before = (call) => {
+      if (call === 'write' && ++writes === 2) throw new RegistryError('storageFull')
+    }
+    await assertRejected(
+      'storageFull',
+      appendToUpload(registry, key, { ...chunk(''), body: inPieces(mebibytes), announcedBytes: 4 * 1024 * 1024 }),
+    )
+    assert.equal(writes, 2)
+    assert.equal(roomTaken(), 3)
   })
 
   test('a session is unknown to another repository, another account and under another id', async (t) => {
