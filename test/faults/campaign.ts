@@ -49,7 +49,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
   const shuffled = random.shuffle(kills)
   const shares = Array.from({ length: lanes }, (_, lane) => shuffled.filter((_, index) => index % lanes === lane))
   try {
-    await Promise.all([
+    const ended = await Promise.allSettled([
       ...shares.filter((share) => share.length > 0).map((share, index) => runLane({ options, report, folder, share, index })),
       runBench({
         report,
@@ -58,6 +58,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
         rounds: random.shuffle(onBench.flatMap((point) => Array<ChorePoint>(each).fill(point))),
       }),
     ])
+    for (const each of ended) if (each.status === 'rejected') throw each.reason
   } finally {
     if (report.violations.length === 0 || options.keepsFolder !== true) rmSync(folder, { recursive: true, force: true })
   }

@@ -1,7 +1,8 @@
 /**
- * `npm run campaign -- --random 1000 --each 100 --seed 1`: the kill -9 campaign as a command. Prints a table as docs/reliability.md shows
- * it, and ends with 1 when there is anything in it that must not be; then the data folders stay, to be looked at.
+ * `npm run campaign -- --random 1000 --each 100 --seed 1`: the kill -9 campaign as a command. Prints its table, and ends with 1 when
+ * there is anything in it that must not be; then the data folders stay, to be looked at.
  */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runCampaign } from './campaign.ts'
 import { killPoints } from './kill-points.ts'
@@ -20,9 +21,11 @@ const { values } = parseArgs({
     /** Processes that serve each registry. */
     workers: { type: 'string', default: '2' },
     /** Registries beside each other. */
-    lanes: { type: 'string', default: '3' },
+    lanes: { type: 'string', default: '4' },
     /** Only points whose name contains this. */
     only: { type: 'string', default: '' },
+    /** A page whose table is replaced when nothing was violated: what stands between `<!-- campaign -->` and `<!-- /campaign -->`. */
+    write: { type: 'string' },
   },
 })
 const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed)
@@ -43,20 +46,32 @@ const progress = setInterval(() => {
 await runCampaign({ seed, random, each, workers, lanes, points, report, keepsFolder: true })
 clearInterval(progress)
 
-const { leftovers } = report
-const lines = [
-  renderTable(report.rows),
-  '',
-  `Seed ${seed}, ${lanes} registries of ${workers} workers, ${minutesSince(startMs)} minutes.`,
-  `${report.clientAborts.toLocaleString('en')} uploads that their client broke off at a random byte were resumed.`,
-  `${report.sweeps} times all that was ever acknowledged was looked at, and every byte on disk.`,
-  `The slowest cut request was answered after ${(report.slowestHealMs / 1000).toFixed(1)} s.`,
-  `Of unfinished uploads ${leftovers.before} sessions and files were left, and ${leftovers.after} when their time had run out.`,
-  `${report.orphanFiles} blob files had no row in the end.`,
-  ...report.violations.slice(0, 100).map((violation) => `VIOLATION ${violation}`),
-]
-process.stdout.write(`${lines.join('\n')}\n`)
+const found = describe()
+process.stdout.write(`${found}\n`)
+for (const violation of report.violations.slice(0, 100)) process.stdout.write(`VIOLATION ${violation}\n`)
+if (values.write !== undefined && report.violations.length === 0) replaceIn(values.write, found)
 process.exitCode = report.violations.length === 0 ? 0 : 1
+
+/** As the page shows it. */
+function describe(): string {
+  const { leftovers } = report
+  const facts = [
+    `\`--random ${random} --each ${each} --seed ${seed} --lanes ${lanes} --workers ${workers}\`, ${minutesSince(startMs)} minutes`,
+    `${report.clientAborts.toLocaleString('en')} uploads that their client broke off at a random byte were resumed`,
+    `${report.sweeps.toLocaleString('en')} times, with the load standing still, all that was ever acknowledged was looked at, and every byte on disk`,
+    `the slowest repetition of a cut request was answered ${(report.slowestHealMs / 1000).toFixed(1)} s after the cut`,
+    `at the end ${leftovers.before} sessions and files of unfinished uploads were left, and ${leftovers.after} when their time had run out`,
+    `${report.orphanFiles} blob files had no row at the end`,
+  ]
+  return [renderTable(report.rows), '', ...facts.map((fact) => `* ${fact}`)].join('\n')
+}
+
+function replaceIn(page: string, text: string): void {
+  const before = readFileSync(page, 'utf8')
+  const after = before.replace(/(<!-- campaign -->\n)[^]*?(\n<!-- \/campaign -->)/, (_, start: string, end: string) => start + text + end)
+  if (after === before) throw new Error(`${page} has no place for the table`)
+  writeFileSync(page, after)
+}
 
 function minutesSince(sinceMs: number): string {
   return ((performance.now() - sinceMs) / 60_000).toFixed(1)

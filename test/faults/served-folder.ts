@@ -5,6 +5,7 @@
  * Owns processes and nothing else. Needs Linux: workers are found through /proc.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream, mkdtempSync, type WriteStream } from 'node:fs'
 import { createServer } from 'node:net'
@@ -82,7 +83,7 @@ export class ServedFolder {
 
   /** Starts it; it serves a moment later. */
   static async start(options: ServedOptions): Promise<ServedFolder> {
-    const served = new ServedFolder(options, await freePort(options.random))
+    const served = new ServedFolder(options, await freePort())
     process.once('exit', served.#endWithUs)
     served.#start()
     return served
@@ -107,9 +108,13 @@ export class ServedFolder {
   kill(target: Target): boolean {
     const primary = this.#process?.pid
     if (primary === undefined || this.#process?.exitCode !== null || this.#process.signalCode !== null) return false
-    if (target !== 'self') return process.kill(target === 'group' ? -primary : primary, 'SIGKILL')
-    const workers = childrenOf(primary)
-    return workers.length > 0 && process.kill(this.#random.pick(workers), 'SIGKILL')
+    try {
+      const victim = target === 'self' ? this.#random.pick(childrenOf(primary)) : primary
+      return process.kill(target === 'group' ? -victim : victim, 'SIGKILL')
+    } catch {
+      // It died by itself in this moment, or has no worker yet.
+      return false
+    }
   }
 
   /** An orderly end, as a supervisor asks for it. @returns the primary's exit code. */
@@ -163,9 +168,10 @@ function signalGroup(leader: number, signal: 'SIGKILL' | 0): boolean {
 }
 
 /** Below those that the system gives to outgoing connections, so that it is still free when the server starts again. */
-async function freePort(random: Random): Promise<number> {
+async function freePort(): Promise<number> {
   for (;;) {
-    const port = 10_000 + random.below(20_000)
+    // Not from the seed: the same campaign may run twice on a machine.
+    const port = randomInt(10_000, 30_000)
     if (await isFree(port)) return port
   }
 }
