@@ -6,11 +6,11 @@
  */
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import Sqlite from 'better-sqlite3'
-import { CompiledQuery, Kysely, SqliteDialect, SqliteDriver, type DatabaseConnection, type Driver } from 'kysely'
+import { Kysely, SqliteAdapter, SqliteDialect } from 'kysely'
 import { systemCode, translateFault } from '../faults.ts'
 import { LogSync } from './log-sync.ts'
 import type { Reader, Schema, Writer } from './schema.ts'
-import type { Statement } from './statement.ts'
+import type { DirectAdapter, Statement } from './statement.ts'
 
 /** How long a write waits for another process's write before it fails; ordinary ones take well under a millisecond. */
 const busyTimeoutMs = 10_000
@@ -23,13 +23,18 @@ export class Database {
   readonly #write: Kysely<Schema>
   readonly #readConnection: Sqlite.Database
   readonly #writeConnection: Sqlite.Database
+  /** Of the write connection. */
+  readonly #statements: StatementCache
   readonly #logSync: LogSync
+  /** Settled when the last write transaction that asked for its turn is over: there is one connection, and so one at a time. */
+  #lastWrite: Promise<unknown> = Promise.resolve()
 
   private constructor(readConnection: Sqlite.Database, writeConnection: Sqlite.Database) {
     this.#readConnection = readConnection
     this.#writeConnection = writeConnection
-    this.read = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(readConnection) })
-    this.#write = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(writeConnection) })
+    this.#statements = new StatementCache(writeConnection)
+    this.read = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(new StatementCache(readConnection)) })
+    this.#write = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(this.#statements) })
     this.#logSync = new LogSync(writeConnection.name)
   }
 
@@ -62,9 +67,43 @@ export class Database {
   async writeRelaxed<T>(work: (tx: Writer) => Promise<T>): Promise<T> {
     this.#logSync.requireHealthy()
     try {
-      return await this.#write.transaction().execute(work)
+      const turn = this.#lastWrite.then(() => this.#inTransaction(work))
+      this.#lastWrite = turn.catch(leaveToCaller)
+      return await turn
     } catch (error) {
       throw translateFault(error)
+    }
+  }
+
+  /**
+   * Begins and ends on the connection itself: Kysely's transactions are DEFERRED, so that two processes that upgrade at once fail
+   * whatever the timeout, and their layers of promises cost more than a small transaction's own work.
+   */
+  async #inTransaction<T>(work: (tx: Writer) => Promise<T>): Promise<T> {
+    await this.#begin()
+    try {
+      // What Writer says is true from here on: what goes through this handle is within the transaction.
+      const result = await work(this.#write as Writer)
+      this.#statements.prepare('commit').run()
+      return result
+    } catch (error) {
+      // After some faults, a full disk among them, SQLite has rolled back already; to ask again would be the error that is seen.
+      if (this.#writeConnection.inTransaction) this.#statements.prepare('rollback').run()
+      throw error
+    }
+  }
+
+  /** Waits for another process's write without stopping the event loop; after busyTimeoutMs its lock is thrown as the error it is. */
+  async #begin(): Promise<void> {
+    const giveUpMs = performance.now() + busyTimeoutMs
+    for (let tries = 1; ; tries++) {
+      try {
+        this.#statements.prepare('begin immediate').run()
+        return
+      } catch (error) {
+        if (!systemCode(error)?.startsWith('SQLITE_BUSY') || performance.now() >= giveUpMs) throw error
+      }
+      await (tries < eagerTries ? setImmediate() : setTimeout(1))
     }
   }
 
@@ -99,7 +138,7 @@ export function openSqlite(path: string, options: Sqlite.Options = {}): Sqlite.D
 /**
  * The connection of `write`: its commits are in the log but not yet on disk, which LogSync brings them to, for many at once and
  * without stopping the event loop. Other syncs (before a checkpoint, after it) stay SQLite's own. A lock that another process
- * holds is waited for by ImmediateDriver, again without stopping the loop.
+ * holds is waited for by Database, again without stopping the loop.
  */
 function openForWriting(path: string): Sqlite.Database {
   const sqlite = openSqlite(path)
@@ -108,48 +147,35 @@ function openForWriting(path: string): Sqlite.Database {
   return sqlite
 }
 
-/** Kysely's SQLite dialect with IMMEDIATE transactions and prepared statements that are kept. */
+/** Kysely's SQLite dialect with prepared statements that are kept, and a way past it for those that are built once. */
 class LanyardSqliteDialect extends SqliteDialect {
-  readonly #sqlite: Sqlite.Database
+  readonly #statements: StatementCache
 
-  constructor(sqlite: Sqlite.Database) {
-    super({ database: sqlite })
-    this.#sqlite = sqlite
+  constructor(statements: StatementCache) {
+    super({ database: statements })
+    this.#statements = statements
   }
 
-  override createDriver(): Driver {
-    return new ImmediateDriver(this.#sqlite)
-  }
-}
-
-/** Kysely's own transactions are DEFERRED: two processes that upgrade at once would fail whatever the timeout. */
-class ImmediateDriver extends SqliteDriver {
-  readonly #sqlite: Sqlite.Database
-
-  constructor(sqlite: Sqlite.Database) {
-    super({ database: new StatementCache(sqlite) })
-    this.#sqlite = sqlite
-  }
-
-  /** After some faults, a full disk among them, SQLite has rolled back already; to ask again would be the error that is seen. */
-  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    if (this.#sqlite.inTransaction) await super.rollbackTransaction(connection)
-  }
-
-  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    const giveUpMs = performance.now() + busyTimeoutMs
-    for (let tries = 1; !(await isBegun(connection, giveUpMs)); tries++) await (tries < eagerTries ? setImmediate() : setTimeout(1))
+  override createAdapter(): SqliteAdapter {
+    return new DirectSqliteAdapter(this.#statements)
   }
 }
 
-/** @returns false when another process is writing; after `giveUpMs` that is thrown. */
-async function isBegun(connection: DatabaseConnection, giveUpMs: number): Promise<boolean> {
-  try {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'))
-    return true
-  } catch (error) {
-    if (systemCode(error)?.startsWith('SQLITE_BUSY') && performance.now() < giveUpMs) return false
-    throw error
+/** Runs statements on the connection itself: within a transaction they are the transaction's, because it holds the only one there is. */
+class DirectSqliteAdapter extends SqliteAdapter implements DirectAdapter {
+  readonly #statements: StatementCache
+
+  constructor(statements: StatementCache) {
+    super()
+    this.#statements = statements
+  }
+
+  first(text: string, parameters: readonly unknown[]): unknown {
+    return this.#statements.prepare(text).get(...parameters)
+  }
+
+  run(text: string, parameters: readonly unknown[]): number {
+    return this.#statements.prepare(text).run(...parameters).changes
   }
 }
 
@@ -175,3 +201,6 @@ class StatementCache {
     this.#sqlite.close()
   }
 }
+
+/** A transaction that fails is its caller's business; the next one begins all the same. */
+function leaveToCaller(): void {}

@@ -101,4 +101,4 @@ export interface Schema {
 export type Reader = Kysely<Schema>
 
 /** A handle that says "inside a write transaction"; only Database hands one out. */
-export type Writer = Transaction<Schema>
+export type Writer = Kysely<Schema> & Pick<Transaction<Schema>, 'isTransaction'>

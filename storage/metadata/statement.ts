@@ -4,11 +4,19 @@
  *
  * Knows no table. A statement holds nothing of any database: its text is remembered for each dialect that compiled it.
  */
-import { CompiledQuery, type Compilable, type QueryResult } from 'kysely'
+import { CompiledQuery, type Compilable } from 'kysely'
 import type { Reader, Writer } from './schema.ts'
 
 /** Stands in a query for the value of that name. */
 type Placeholders<V> = <K extends keyof V & string>(name: K) => V[K]
+
+/** An adapter of Kysely's that can run a statement at once on its connection: past the builder's layers, each some promises deep. */
+export interface DirectAdapter {
+  /** The first row, undefined when there is none. */
+  first(sql: string, parameters: readonly unknown[]): unknown
+  /** @returns how many rows were changed. */
+  run(sql: string, parameters: readonly unknown[]): number
+}
 
 interface Text<V> {
   readonly sql: string
@@ -51,17 +59,26 @@ export class Statement<V extends object, Row = unknown> {
 
   /** The first row, undefined when there is none. */
   async first(db: Reader | Writer, values: V): Promise<Row | undefined> {
-    return (await this.#execute(db, values)).rows[0]
+    const { sql, parameters } = this.#bind(db, values)
+    const { adapter } = db.getExecutor()
+    if (isDirect(adapter)) return adapter.first(sql, parameters) as Row | undefined
+    return (await db.executeQuery<Row>(CompiledQuery.raw(sql, parameters))).rows[0]
   }
 
   /** @returns how many rows were changed. */
   async run(tx: Writer, values: V): Promise<number> {
-    return Number((await this.#execute(tx, values)).numAffectedRows ?? 0)
+    const { sql, parameters } = this.#bind(tx, values)
+    const { adapter } = tx.getExecutor()
+    if (isDirect(adapter)) return adapter.run(sql, parameters)
+    return Number((await tx.executeQuery(CompiledQuery.raw(sql, parameters))).numAffectedRows ?? 0)
   }
 
-  #execute(db: Reader | Writer, values: V): Promise<QueryResult<Row>> {
+  #bind(db: Reader | Writer, values: V): { sql: string; parameters: unknown[] } {
     const { sql, names } = this.textFor(db)
-    const parameters = names.map((name) => values[name])
-    return db.executeQuery<Row>(CompiledQuery.raw(sql, parameters))
+    return { sql, parameters: names.map((name) => values[name]) }
   }
+}
+
+function isDirect(adapter: object): adapter is DirectAdapter {
+  return 'first' in adapter && 'run' in adapter
 }
