@@ -60,7 +60,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
   const layout = dataLayout(settings.data)
   const database = Database.open(layout.database)
   const registry = createRegistry({
-    blobs: new DiskBlobStore(layout, settings.storage.reserveBytes),
+    blobs: new DiskBlobStore(layout, { reserveBytes: settings.storage.reserveBytes }),
     releaseReserve: () => releaseReserve(layout),
     database,
     rules: rulesOf(settings),

@@ -1,6 +1,7 @@
 /**
  * What happens to the rest of a body whose request was answered early, with an error mostly: a little of it is read so
  * that the client gets to see the answer, then the connection is closed. Nobody can make the server read gigabytes of refusal.
+ * An answer after which it may be closed says so, or clients would send their next request into it.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
@@ -10,6 +11,8 @@ const drainMs = 5_000
 /** Call when the answer is decided; does nothing when the body has been read to its end. */
 export function limitDrain(req: IncomingMessage, res: ServerResponse): void {
   if (req.complete || req.destroyed) return
+  const mayBeClosed = res.statusCode >= 400 && !(Number(req.headers['content-length']) <= drainBytes)
+  if (mayBeClosed && !res.headersSent) res.setHeader('Connection', 'close')
   // Read from here on: of a request that nobody reads, Node drops what comes after the answer, uncounted.
   let leftBytes = drainBytes
   req.on('data', (bytes: Uint8Array) => {

@@ -17,6 +17,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
 import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, renamedProbePath, uploadPath, type DataLayout } from '../layout.ts'
 import type { BlobReader, BlobStore, PartialBlob } from './blob-store.ts'
+import { AlignedBuffers, DirectFile } from './direct-file.ts'
 import { DiskHealth } from './disk-health.ts'
 import { commitFile, syncFolder } from './durable.ts'
 
@@ -28,14 +29,22 @@ const inPool = {
   flush: promisify(fdatasync),
 }
 
+export interface DiskBlobStoreOptions {
+  /** Room below which pushes are refused; none by default. */
+  readonly reserveBytes?: number
+  /** What lies beyond so many bytes of a blob is written past the page cache: layers are pulled soon after their push, from there. */
+  readonly directFromBytes?: number
+}
+
 export class DiskBlobStore implements BlobStore {
   readonly #layout: DataLayout
-
   readonly #health: DiskHealth
+  readonly #directFromBytes: number
+  readonly #buffers = new AlignedBuffers()
 
-  /** @param reserveBytes room below which pushes are refused; 0 for none */
-  constructor(layout: DataLayout, reserveBytes = 0) {
+  constructor(layout: DataLayout, { reserveBytes = 0, directFromBytes = 128 * 1024 * 1024 }: DiskBlobStoreOptions = {}) {
     this.#layout = layout
+    this.#directFromBytes = directFromBytes
     this.#health = new DiskHealth({
       folder: layout.root,
       reserveBytes,
@@ -93,6 +102,7 @@ export class DiskBlobStore implements BlobStore {
       return new DiskPartialBlob({
         layout: this.#layout,
         health: this.#health,
+        directly: { fromBytes: this.#directFromBytes, buffers: this.#buffers },
         path,
         file: await inPool.open(path, constants.O_RDWR | constants.O_CREAT, 0o600),
       })
@@ -167,20 +177,31 @@ class DiskBlobReader implements BlobReader {
 /** After so many bytes the disk is set to work, so that the sync at the end of a large upload finds little left to do. */
 const flushEveryBytes = 32 * 1024 * 1024
 
+interface DirectWriting {
+  /** Where in a blob it begins. */
+  readonly fromBytes: number
+  readonly buffers: AlignedBuffers
+}
+
 class DiskPartialBlob implements PartialBlob {
   readonly #layout: DataLayout
   readonly #health: DiskHealth
   readonly #path: string
+  readonly #directly: DirectWriting
   #file: number
+  /** Opened when the blob gets that far; undefined before, and where there is no such writing. */
+  #direct: DirectFile | undefined
+  #isDirectTried = false
   #unflushedBytes = 0
   /** The flush under way, or the last one. Its failure is the blob's: a later sync of the same file might not report it again. */
   #flushed: Promise<void> = Promise.resolve()
   #isFlushing = false
 
-  constructor(parts: { layout: DataLayout; health: DiskHealth; path: string; file: number }) {
+  constructor(parts: { layout: DataLayout; health: DiskHealth; directly: DirectWriting; path: string; file: number }) {
     this.#layout = parts.layout
     this.#health = parts.health
     this.#path = parts.path
+    this.#directly = parts.directly
     this.#file = parts.file
   }
 
@@ -191,6 +212,7 @@ class DiskPartialBlob implements PartialBlob {
   async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     let at = position
     await withFaultsTranslated(async () => {
+      if (await this.#writeDirectly(chunks, position)) return
       for (let left = after(chunks, 0); left.length > 0;) {
         const { bytesWritten } = await inPool.writev(this.#file, left, at)
         if (bytesWritten === 0) throw new RegistryError('storageFull', { cause: new Error('nothing was written') })
@@ -199,6 +221,14 @@ class DiskPartialBlob implements PartialBlob {
       }
     })
     this.#flushInBackground(at - position)
+  }
+
+  /** @returns whether it did. */
+  async #writeDirectly(chunks: readonly Uint8Array[], position: number): Promise<boolean> {
+    if (position < this.#directly.fromBytes) return false
+    if (!this.#isDirectTried) this.#direct = DirectFile.open(this.#path, this.#directly.buffers)
+    this.#isDirectTried = true
+    return this.#direct !== undefined && this.#direct.write(chunks, position)
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -239,6 +269,7 @@ class DiskPartialBlob implements PartialBlob {
       await withFaultsTranslated(() => this.#flushed)
     } finally {
       closeSync(file)
+      this.#direct?.close()
     }
   }
 

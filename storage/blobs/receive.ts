@@ -7,6 +7,7 @@
  */
 import type { Hash } from 'node:crypto'
 import type { PartialBlob } from './blob-store.ts'
+import { blockBytes } from './direct-file.ts'
 
 const batchBytes = 1024 * 1024
 
@@ -41,34 +42,66 @@ export interface Reception {
 export async function receive(body: AsyncIterable<Uint8Array>, target: ReceptionTarget): Promise<Reception> {
   const { partial, position, hash, release, limitBytes = Infinity } = target
   let receivedBytes = 0
-  let batch: Uint8Array[] = []
-  let batched = 0
-  let handedOver = 0
+  let batch = new Batch(position)
   let writing: Promise<void> = Promise.resolve()
-  const write = async (chunks: readonly Uint8Array[], at: number): Promise<void> => {
+  const write = async ({ chunks, arrived, position: at }: Batch): Promise<void> => {
     await partial.write(chunks, at)
-    if (release) for (const chunk of chunks) release(chunk)
+    if (release) for (const chunk of arrived) release(chunk)
   }
-  const flush = async (): Promise<void> => {
+  const flush = async (next: Batch): Promise<void> => {
     await writing
-    writing = write(batch, position + handedOver)
+    writing = write(batch)
     writing.catch(ignoreUntilAwaited)
-    handedOver += batched
-    batch = []
-    batched = 0
+    batch = next
   }
   const interruption = await untilBroken(body, async (chunk) => {
     receivedBytes += chunk.length
     if (receivedBytes > limitBytes) return 'enough'
     hash.update(chunk)
-    batch.push(chunk)
-    batched += chunk.length
-    if (batched >= batchBytes || batch.length >= batchChunks) await flush()
+    batch.add(chunk)
+    if (batch.isFull) await flush(batch.cutAtBlock())
     return 'more'
   })
-  if (batched > 0) await flush()
+  if (batch.bytes > 0) await flush(new Batch(batch.position))
   await writing
   return { receivedBytes, interruption }
+}
+
+/** Bytes that are written together. */
+class Batch {
+  /** Where its first byte goes. */
+  readonly position: number
+  readonly chunks: Uint8Array[] = []
+  /** As they came, to be released. */
+  readonly arrived: Uint8Array[] = []
+  bytes = 0
+
+  constructor(position: number) {
+    this.position = position
+  }
+
+  get isFull(): boolean {
+    return this.bytes >= batchBytes || this.chunks.length >= batchChunks
+  }
+
+  add(chunk: Uint8Array): void {
+    this.arrived.push(chunk)
+    this.chunks.push(chunk)
+    this.bytes += chunk.length
+  }
+
+  /** Ends it at the end of a block, as writing past the page cache wants it. @returns the next batch, with the bytes beyond. */
+  cutAtBlock(): Batch {
+    const last = this.chunks.at(-1)
+    const beyond = (this.position + this.bytes) % blockBytes
+    if (!last || beyond === 0 || beyond >= last.length) return new Batch(this.position + this.bytes)
+    this.chunks[this.chunks.length - 1] = last.subarray(0, last.length - beyond)
+    this.bytes -= beyond
+    const next = new Batch(this.position + this.bytes)
+    // A copy: the chunk itself is released with this batch.
+    next.add(Uint8Array.from(last.subarray(last.length - beyond)))
+    return next
+  }
 }
 
 /**

@@ -101,6 +101,7 @@ suite('an answer that comes before the body', () => {
       const answer = await connection.answer()
       assert.equal(answer.status, 404)
       assert.match(answer.body.toString(), /"BLOB_UPLOAD_UNKNOWN"/)
+      assert.equal(answer.headers.get('connection'), 'close', 'or the client would send its next request into it')
       await connection.endedByServer()
       // What lies in the buffers of both kernels counts as sent, though nobody read it.
       assert.ok(connection.bytesSent < 50 * mebibyte, `${connection.bytesSent} bytes went out`)
