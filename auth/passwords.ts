@@ -5,7 +5,7 @@
  * Invariants: at most `concurrency` hashes run at once, whatever arrives. A check costs the same whether the account
  * exists, is disabled or the password is wrong. bcrypt never sees more than 72 bytes, which it would cut silently.
  */
-import { createHmac, randomBytes as systemRandomBytes } from 'node:crypto'
+import { hash, randomBytes as systemRandomBytes } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from './clock.ts'
@@ -35,8 +35,8 @@ export class Passwords {
   readonly #turns: Turns
   readonly #clock: Clock
   readonly #cacheTtlMs: number
-  readonly #cacheKey: Buffer
-  /** HMAC of account and right password → when it was checked. */
+  readonly #cacheSecret: string
+  /** Digest of the secret, the account and its right password → when it was checked. */
   readonly #right = new Map<string, number>()
   readonly #running = new Map<string, Promise<boolean>>()
 
@@ -47,7 +47,7 @@ export class Passwords {
     this.#turns = new Turns(concurrency, queueLimit)
     this.#clock = clock
     this.#cacheTtlMs = Math.min(cacheTtlMs, maxCacheTtlMs)
-    this.#cacheKey = randomBytes(32)
+    this.#cacheSecret = randomBytes(32).toString('base64')
   }
 
   /**
@@ -88,7 +88,8 @@ export class Passwords {
   /** The disabled state is part of it: a check that began before the change must not answer one that came after. */
   #keyOf(account: Account | undefined, password: string, askedName: string): string {
     const facts = [account?.id, account?.credentialVersion, account?.isDisabled, account?.passwordHash, askedName, password]
-    return createHmac('sha256', this.#cacheKey).update(JSON.stringify(facts)).digest('base64')
+    // In one call, because it is made for every request with Basic: an HMAC's object alone takes 8 µs, all of this half of one.
+    return hash('sha256', JSON.stringify([this.#cacheSecret, ...facts]), 'base64')
   }
 
   #isRemembered(key: string): boolean {

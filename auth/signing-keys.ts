@@ -117,9 +117,14 @@ export class KeyRing {
     return this.#keys.get(kid)
   }
 
+  /** Whether the folder was looked at within the last second. */
+  isFresh(): boolean {
+    return isWithin(this.#clock() - this.#lookedMs, 1000)
+  }
+
   /** Looks at the folder, at most once a second, and takes over what changed. */
   async refreshIfChanged(): Promise<void> {
-    if (isWithin(this.#clock() - this.#lookedMs, 1000)) return
+    if (this.isFresh()) return
     this.#lookedMs = this.#clock()
     await this.#read()
   }

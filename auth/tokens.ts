@@ -5,7 +5,7 @@
  * Invariants: ES256 by a key of the ring named by its kid, whatever else the header says. An account is loaded anew for
  * every request, so that disabling it or changing its password ends its tokens at once. Every fault is tokenInvalid.
  */
-import { createHash, randomUUID, type KeyObject } from 'node:crypto'
+import { hash, randomUUID, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from './clock.ts'
@@ -98,16 +98,22 @@ export class Tokens {
    *   is gone, disabled or has other credentials since
    */
   async verify(token: string): Promise<Caller> {
-    const { claims } = await this.#read(token)
+    const fingerprint = hash('sha256', token, 'base64')
+    const { claims } = this.#recall(fingerprint) ?? (await this.#read(token, fingerprint))
     return { identity: await this.#identityOf(claims), via: 'bearer', access: claims.access }
   }
 
-  async #read(token: string): Promise<Verified> {
-    const { keys } = this.#options
-    await keys.refreshIfChanged()
-    const fingerprint = createHash('sha256').update(token).digest('base64')
+  /** Without a turn of the event loop, because it is done for every request; undefined when there is something to look at first. */
+  #recall(fingerprint: string): Verified | undefined {
+    const { keys, clock } = this.#options
     const known = this.#remembered.get(fingerprint)
-    if (known && keys.find(known.kid) && isCurrent(known.claims, this.#options.clock())) return known
+    return known && keys.isFresh() && keys.find(known.kid) && isCurrent(known.claims, clock()) ? known : undefined
+  }
+
+  async #read(token: string, fingerprint: string): Promise<Verified> {
+    await this.#options.keys.refreshIfChanged()
+    const known = this.#recall(fingerprint)
+    if (known) return known
     this.#remembered.delete(fingerprint)
     const verified = await this.#checkSignature(token)
     const oldest = this.#remembered.keys().next()
