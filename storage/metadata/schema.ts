@@ -11,6 +11,13 @@ export interface AccountTable {
   is_disabled: Generated<number>
   credential_version: Generated<number>
   created_at_ms: number
+  kind: Generated<'person' | 'robot'>
+  namespace_id: number | null
+  description: Generated<string>
+  created_by: string | null
+  totp_secret: string | null
+  totp_confirmed: Generated<number>
+  totp_last_step: Generated<number>
 }
 
 export interface RepositoryTable {
@@ -85,6 +92,80 @@ export interface UploadSessionTable {
   writer_until_ms: Generated<number>
 }
 
+export interface NamespaceTable {
+  id: Generated<number>
+  name: string
+  description: Generated<string>
+  visibility: 'private' | 'internal' | 'public' | null
+  created_at_ms: number
+  created_by: string | null
+}
+
+export interface TeamTable {
+  id: Generated<number>
+  name: string
+  description: Generated<string>
+  created_at_ms: number
+}
+
+export interface TeamMemberTable {
+  team_id: number
+  account_id: number
+  is_manager: Generated<number>
+  added_at_ms: number
+}
+
+export interface RoleGrantTable {
+  id: Generated<number>
+  namespace_id: number
+  repository: Generated<string>
+  account_id: number | null
+  team_id: number | null
+  role: 'none' | 'reader' | 'writer' | 'maintainer' | 'owner'
+  granted_at_ms: number
+  granted_by: string | null
+}
+
+export interface AccessTokenTable {
+  id: Generated<number>
+  account_id: number
+  name: string
+  secret_hash: Uint8Array
+  hint: string
+  scopes: string
+  created_at_ms: number
+  expires_at_ms: number | null
+  last_used_at_ms: number | null
+  last_used_from: string | null
+  revoked_at_ms: number | null
+}
+
+export interface BrowserSessionTable {
+  id: Generated<number>
+  account_id: number
+  secret_hash: Uint8Array
+  csrf_token: string
+  credential_version: number
+  agent: string
+  address: string
+  created_at_ms: number
+  last_seen_at_ms: number
+  expires_at_ms: number
+}
+
+export interface AuditEventTable {
+  id: Generated<number>
+  at_ms: number
+  actor: string | null
+  via: string
+  address: string | null
+  action: string
+  target: Generated<string>
+  detail: Generated<string>
+  outcome: 'ok' | 'denied' | 'failed'
+  request_id: string | null
+}
+
 export interface Schema {
   account: AccountTable
   repository: RepositoryTable
@@ -95,6 +176,13 @@ export interface Schema {
   reference: ReferenceTable
   tag: TagTable
   upload_session: UploadSessionTable
+  namespace: NamespaceTable
+  team: TeamTable
+  team_member: TeamMemberTable
+  role_grant: RoleGrantTable
+  access_token: AccessTokenTable
+  browser_session: BrowserSessionTable
+  audit_event: AuditEventTable
 }
 
 /** A handle that sees only what is committed. */

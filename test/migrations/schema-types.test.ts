@@ -42,7 +42,7 @@ sqlite.close()
 function typeOf(column: Column, sql: string): string {
   const plain = { integer: 'number', text: 'string', blob: 'Uint8Array' }[column.type.toLowerCase()]
   assert.ok(plain, `${column.name} is of a type that this test knows`)
-  const values = new RegExp(`^ +${column.name} text .*check \\(${column.name} in \\(([^)]*)\\)\\)`, 'm').exec(sql)?.[1]
+  const values = new RegExp(`(?:^ +|, )${column.name} text [^,]*check \\(${column.name} in \\(([^)]*)\\)\\)`, 'm').exec(sql)?.[1]
   const type = values === undefined ? plain : values.split(', ').join(' | ')
   const isRowId = column.pk === 1 && column.type.toLowerCase() === 'integer' && !/\bprimary key \(/.test(sql)
   const isOptional = column.notnull === 0 && column.pk === 0
