@@ -2,9 +2,11 @@
  * From an `Authorization` header to a caller. What the caller may do then is authorize.ts's part.
  *
  * Invariant: an unknown account, a wrong password, a disabled account and a header that cannot be read are refused with
- * the same error; the first three after the same work.
+ * the same error; the first three after the same work. So are access tokens in place of a password, among themselves: whatever
+ * is wrong with one costs the same look-up, and no password is checked.
  */
 import { RegistryError } from '../oci/errors.ts'
+import { hasAccessTokenForm } from './access-token.ts'
 import { parseAuthorization } from './challenge.ts'
 import type { Account, AccountDirectory, Caller } from './identity.ts'
 import type { Passwords } from './passwords.ts'
@@ -32,28 +34,45 @@ export class Authenticator {
 
   /**
    * Who sends this header. Without one, or with Basic that has neither user nor password: the anonymous caller.
+   * @param address the client's, for the record of a token's last use
    * @throws {RegistryError} credentialsWrong: unknown account, wrong password, disabled account, or no header of ours
    * @throws {RegistryError} tokenInvalid: as Tokens.verify says
    * @throws {RegistryError} loginBusy: too many passwords are being checked
    */
-  async authenticate(header: string | undefined): Promise<Caller> {
+  async authenticate(header: string | undefined, address?: string): Promise<Caller> {
     const authorization = parseAuthorization(header)
     if (authorization.kind === 'none') return { identity: { kind: 'anonymous' }, via: 'nothing', access: undefined }
-    if (authorization.kind === 'basic') return this.authenticatePassword(authorization.username, authorization.password)
-    if (authorization.kind === 'bearer') return this.#tokens.verify(authorization.token)
+    if (authorization.kind === 'basic') return this.authenticatePassword(authorization.username, authorization.password, address)
+    if (authorization.kind === 'bearer') return this.#authenticateBearer(authorization.token, address)
     throw new RegistryError('credentialsWrong')
   }
 
   /**
-   * The same for a user name and a password that came in another way, such as the form of the token endpoint.
-   * @throws {RegistryError} credentialsWrong: unknown account, wrong password, disabled account
+   * The same for a user name and a password that came in another way, such as the form of the token endpoint. In place of the
+   * password an access token does, with the name of its account.
+   * @throws {RegistryError} credentialsWrong: unknown account, wrong password, disabled account, a token that does not count
    * @throws {RegistryError} loginBusy: too many passwords are being checked
    */
-  async authenticatePassword(username: string, password: string): Promise<Caller> {
-    const account = await this.#findAccount(username)
+  async authenticatePassword(username: string, password: string, address?: string): Promise<Caller> {
+    if (hasAccessTokenForm(password)) {
+      const identity = await this.#tokens.identify(password, address)
+      if (identity?.account.name !== username) throw new RegistryError('credentialsWrong')
+      return { identity, via: 'basic', access: undefined }
+    }
+    const found = await this.#findAccount(username)
+    // A robot has no password: the check costs what it costs for a name that nobody has.
+    const account = found?.kind === 'robot' ? undefined : found
     const isRight = await this.#passwords.check(account, password, username)
     if (!account || !isRight) throw new RegistryError('credentialsWrong')
     return { identity: { kind: 'account', account }, via: 'basic', access: undefined }
+  }
+
+  /** A token of the registry protocol, or an access token as it is. */
+  async #authenticateBearer(token: string, address: string | undefined): Promise<Caller> {
+    if (!hasAccessTokenForm(token)) return this.#tokens.verify(token, address)
+    const identity = await this.#tokens.identify(token, address)
+    if (!identity) throw new RegistryError('tokenInvalid')
+    return { identity, via: 'bearer', access: undefined }
   }
 
   async #findAccount(username: string): Promise<Account | undefined> {

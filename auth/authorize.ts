@@ -6,8 +6,9 @@
  */
 import { RegistryError } from '../oci/errors.ts'
 import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
-import type { Caller, Identity } from './identity.ts'
-import { isAllowed, type PolicySettings, type Request } from './policy.ts'
+import { describeTokenScopes } from './access-token.ts'
+import type { AccountIdentity, Caller, HeldToken, Identity } from './identity.ts'
+import { isAllowed, isWithinToken, type PolicySettings, type Request } from './policy.ts'
 import { catalogAccess, covers, formatScope, type Access, type Action, type WantedAction } from './scope.ts'
 
 /**
@@ -15,7 +16,7 @@ import { catalogAccess, covers, formatScope, type Access, type Action, type Want
  * @throws {RegistryError} unauthenticated: no credentials
  * @throws {RegistryError} scopeInsufficient: the token does not cover it, whether or not the account could have one that does;
  *   or it is an anonymous one whose grant no longer holds
- * @throws {RegistryError} denied: the caller is known and may not
+ * @throws {RegistryError} denied: the caller is known and may not, or the access token that it shows does not cover it
  */
 export function authorize(settings: PolicySettings, caller: Caller, request: Request): void {
   const allowed = isAllowed(settings, caller.identity, request)
@@ -54,10 +55,19 @@ function lacksScope(request: Request): string {
 
 function lacksRight(identity: Identity, request: Request): string {
   if (identity.kind === 'anonymous') return `authentication required: log in to ${inWords(request)}`
-  const account = identity.account.name
+  if (identity.token && !isWithinToken(identity, request)) return lacksTokenScope(identity, identity.token, request)
+  const { name: account, kind, robotOf = '' } = identity.account
+  if (kind === 'robot') return `the robot "${account}" may not ${inWords(request)}: it works in ${robotOf} alone`
   const toAsk = 'name' in request ? `${namespaceOf(request.name)} or an administrator` : 'an administrator'
   const instead = request.kind === 'repository' && request.action === 'push' ? `push to ${account}/${restOf(request.name)}, or ` : ''
   return `account "${account}" may not ${inWords(request)}: ${instead}ask ${toAsk} for it`
+}
+
+/** The same whether or not the account could: otherwise a narrow token would tell which repositories there are beyond it. */
+function lacksTokenScope({ account }: AccountIdentity, token: HeldToken, request: Request): string {
+  const missing = request.kind === 'repository' ? `${nouns[request.action]} ${request.name}` : `what it takes to ${inWords(request)}`
+  const toAsk = account.robotOf === undefined ? account.name : `an owner of ${account.robotOf}`
+  return `the access token "${token.name}" covers ${describeTokenScopes(token.scopes)}, not ${missing}: ask ${toAsk} for a token that does`
 }
 
 /** A name without its namespace; the whole of one that is no more than that, such as `hello-world`. */
@@ -72,6 +82,8 @@ function inWords(request: Request): string {
 }
 
 const verbs = { pull: 'pull', push: 'push to', delete: 'delete from' } as const satisfies Record<Action, string>
+
+const nouns = { pull: 'pull on', push: 'push to', delete: 'delete in' } as const satisfies Record<Action, string>
 
 const wholeRegistry = {
   base: 'use this registry',

@@ -6,6 +6,7 @@
  */
 import { RegistryError } from '../oci/errors.ts'
 import { isRepositoryName } from '../oci/repository-name.ts'
+import type { TokenScope } from './access-token.ts'
 import type { Access } from './scope.ts'
 
 export interface Account {
@@ -17,14 +18,46 @@ export interface Account {
   readonly passwordHash: string
   /** Grows with every change of password, role or status; whatever was issued under another value is void. */
   readonly credentialVersion: number
+  readonly kind: 'person' | 'robot'
+  /** The name of the namespace that owns a robot; undefined for a person. */
+  readonly robotOf: string | undefined
 }
 
-export type Identity = { readonly kind: 'anonymous' } | { readonly kind: 'account'; readonly account: Account }
+/** An access token as it is now. It narrows what its account may, and never widens it. */
+export interface HeldToken {
+  readonly id: number
+  /** As its owner called it. */
+  readonly name: string
+  readonly scopes: readonly TokenScope[]
+}
 
-/** Finds accounts as they are now. Disabled ones are found too: those who ask decide. */
+export interface AccountIdentity {
+  readonly kind: 'account'
+  readonly account: Account
+  /** The access token that was shown in place of a password, or for which a bearer token was issued. */
+  readonly token?: HeldToken
+}
+
+export type Identity = { readonly kind: 'anonymous' } | AccountIdentity
+
+export interface FoundToken {
+  readonly account: Account
+  readonly token: HeldToken
+  /** Milliseconds since the epoch, as the others; undefined: it does not expire. */
+  readonly expiresAtMs: number | undefined
+  readonly revokedAtMs: number | undefined
+  readonly lastUsedAtMs: number | undefined
+}
+
+/** Finds accounts and access tokens as they are now. Disabled, expired and revoked ones are found too: those who ask decide. */
 export interface AccountDirectory {
   findAccountByName(name: string): Promise<Account | undefined>
   findAccountById(id: number): Promise<Account | undefined>
+  /** @param secretHash SHA-256 of the secret, 32 bytes */
+  findTokenBySecret(secretHash: Uint8Array): Promise<FoundToken | undefined>
+  findTokenById(id: number): Promise<FoundToken | undefined>
+  /** Notes that a token is being used, now and then; neither waits nor fails. */
+  noteUse(found: FoundToken, address: string | undefined): void
 }
 
 export interface Caller {

@@ -2,10 +2,12 @@
  * The one gate: who may do what. Every right in the registry is decided by `isAllowed`, and the lists and tokens that
  * anticipate it (`listableBy`, `grantScopes`) stand beside it so that they cannot drift apart.
  *
- * Invariants: what no rule allows is denied. A repository that does not exist is decided exactly like a private one.
+ * Invariants: what no rule allows is denied. A repository that does not exist is decided exactly like a private one. An access
+ * token never allows what its account may not, and what it does not cover is denied whoever may do it without.
  * Pure: no clock, no rows, no HTTP.
  */
-import { isRepositoryName, namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
+import { isRepositoryName, namespaceOf, type NameRange, type RepositoryName } from '../oci/repository-name.ts'
+import { coveredNames, covers } from './access-token.ts'
 import type { Account, Identity } from './identity.ts'
 import { repositoryActions, type Access, type Action } from './scope.ts'
 
@@ -33,14 +35,29 @@ export type Request =
   | { readonly kind: 'settings'; readonly name: RepositoryName }
   | { readonly kind: 'metrics' }
 
-/** Whether this identity may do this. How it proved who it is, and what its token covers, is authorize.ts's part. */
+/**
+ * Whether this identity may do this, within its access token if it shows one. What a token of the registry protocol covers is
+ * authorize.ts's part.
+ */
 export function isAllowed(settings: PolicySettings, identity: Identity, request: Request): boolean {
+  return isWithinToken(identity, request) && mayAccount(settings, identity, request)
+}
+
+/** Whether the access token that this identity shows, if any, covers this. */
+export function isWithinToken(identity: Identity, request: Request): boolean {
+  const token = identity.kind === 'account' ? identity.token : undefined
+  if (!token || request.kind === 'base' || request.kind === 'catalog') return true
+  if (request.kind === 'repository') return covers(token.scopes, request.action, request.name)
+  return covers(token.scopes, 'admin', request.kind === 'settings' ? request.name : undefined)
+}
+
+function mayAccount(settings: PolicySettings, identity: Identity, request: Request): boolean {
   const account = identity.kind === 'account' ? identity.account : undefined
   if (account?.isDisabled) return false
   if (account?.isAdmin) return true
   switch (request.kind) {
     case 'repository':
-      return settings.isOpen || ownsNamespace(account, request.name) || (request.action === 'pull' && mayPull(account, request.visibility))
+      return settings.isOpen || worksIn(account, request.name) || (request.action === 'pull' && mayPull(account, request.visibility))
     case 'settings':
       return ownsNamespace(account, request.name)
     case 'base':
@@ -55,30 +72,46 @@ export function isAllowed(settings: PolicySettings, identity: Identity, request:
   }
 }
 
+/** A person's own name is a namespace of theirs. A robot's is not: it is owned itself. */
 function ownsNamespace(account: Account | undefined, name: RepositoryName): boolean {
-  return account !== undefined && namespaceOf(name) === account.name
+  return account?.kind === 'person' && namespaceOf(name) === account.name
+}
+
+/** Who may pull, push and delete: the owner, and a robot of the namespace, which does there what a maintainer does. */
+function worksIn(account: Account | undefined, name: RepositoryName): boolean {
+  return ownsNamespace(account, name) || (account?.kind === 'robot' && namespaceOf(name) === account.robotOf)
 }
 
 function mayPull(account: Account | undefined, visibility: Visibility | undefined): boolean {
   return visibility !== undefined && openTo(account).includes(visibility)
 }
 
-/** The visibilities that let this caller pull from a namespace which is not its own. */
+/** The visibilities that let this caller pull from a namespace which is not its own. To a robot of another one it is a stranger. */
 function openTo(account: Account | undefined): readonly Visibility[] {
-  return account ? ['internal', 'public'] : ['public']
+  return account?.kind === 'person' ? ['internal', 'public'] : ['public']
 }
 
 /** Which repositories a list may name: all, or those of the namespaces together with those of the visibilities. */
-export type Listing =
+export type Listing = (
   | { readonly kind: 'all' }
   | { readonly kind: 'some'; readonly namespaces: readonly string[]; readonly visibilities: readonly Visibility[] }
+) & {
+  /** Of these only the ones with such names; absent: whatever they are called. */
+  readonly within?: readonly NameRange[]
+}
 
 /** Exactly the repositories that this identity may pull, as a filter for catalog and search. */
 export function listableBy(settings: PolicySettings, identity: Identity): Listing {
-  const account = identity.kind === 'account' ? identity.account : undefined
+  const within = identity.kind === 'account' && identity.token ? coveredNames(identity.token.scopes, 'pull') : undefined
+  const listing = listableByAccount(settings, identity.kind === 'account' ? identity.account : undefined)
+  return within === undefined ? listing : { ...listing, within }
+}
+
+function listableByAccount(settings: PolicySettings, account: Account | undefined): Listing {
   if (account?.isDisabled) return { kind: 'some', namespaces: [], visibilities: [] }
   if (account?.isAdmin || settings.isOpen) return { kind: 'all' }
-  return { kind: 'some', namespaces: account ? [account.name] : [], visibilities: openTo(account) }
+  const own = account?.kind === 'robot' ? account.robotOf : account?.name
+  return { kind: 'some', namespaces: own === undefined ? [] : [own], visibilities: openTo(account) }
 }
 
 export interface ScopeWish {

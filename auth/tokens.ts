@@ -1,15 +1,17 @@
 /**
- * Bearer tokens of the registry protocol: issuing them and finding out who sends one. What a token may be granted is
- * policy.ts's part, what it opens authorize.ts's.
+ * Bearer tokens of the registry protocol: issuing them and finding out who sends one; and for whom an access token stands. What
+ * a token may be granted is policy.ts's part, what it opens authorize.ts's.
  *
  * Invariants: ES256 by a key of the ring named by its kid, whatever else the header says. An account is loaded anew for
- * every request, so that disabling it or changing its password ends its tokens at once. Every fault is tokenInvalid.
+ * every request, and with it the access token that its bearer token was issued for, so that disabling the one, changing its
+ * password, or revoking and narrowing the other acts at once. Every fault is tokenInvalid.
  */
 import { hash, randomUUID, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import { RegistryError } from '../oci/errors.ts'
+import { hashAccessToken, isAccessToken } from './access-token.ts'
 import type { Clock } from './clock.ts'
-import type { AccountDirectory, Caller, Identity } from './identity.ts'
+import type { AccountDirectory, AccountIdentity, Caller, FoundToken, Identity } from './identity.ts'
 import type { Access } from './scope.ts'
 import type { KeyRing } from './signing-keys.ts'
 
@@ -40,6 +42,8 @@ interface Claims {
   readonly nbf: number
   readonly iat: number
   readonly ver: number
+  /** The access token that it was issued for; absent: a password was shown. */
+  readonly tid?: number
   readonly access: readonly Access[]
 }
 
@@ -95,12 +99,26 @@ export class Tokens {
   /**
    * Who sends this token and what it covers.
    * @throws {RegistryError} tokenInvalid: forged, expired, not yet valid, of another issuer, service or kind, or its account
-   *   is gone, disabled or has other credentials since
+   *   is gone, disabled or has other credentials since, or the access token that it was issued for is gone, expired or revoked
    */
-  async verify(token: string): Promise<Caller> {
+  async verify(token: string, address?: string): Promise<Caller> {
     const fingerprint = hash('sha256', token, 'base64')
     const { claims } = this.#recall(fingerprint) ?? (await this.#read(token, fingerprint))
-    return { identity: await this.#identityOf(claims), via: 'bearer', access: claims.access }
+    return { identity: await this.#identityOf(claims, address), via: 'bearer', access: claims.access }
+  }
+
+  /** Whom an access token stands for; undefined: it is nobody's, expired, revoked, mistyped, or its account is disabled. */
+  async identify(secret: string, address?: string): Promise<AccountIdentity | undefined> {
+    const { accounts } = this.#options
+    return isAccessToken(secret) ? this.#holderOf(await accounts.findTokenBySecret(hashAccessToken(secret)), address) : undefined
+  }
+
+  #holderOf(found: FoundToken | undefined, address: string | undefined): AccountIdentity | undefined {
+    const { accounts, clock } = this.#options
+    const isOver = !found || found.revokedAtMs !== undefined || (found.expiresAtMs ?? Infinity) <= clock()
+    if (isOver || found.account.isDisabled) return undefined
+    accounts.noteUse(found, address)
+    return { kind: 'account', account: found.account, token: found.token }
   }
 
   /** Without a turn of the event loop, because it is done for every request; undefined when there is something to look at first. */
@@ -139,19 +157,26 @@ export class Tokens {
     return { kid: key.kid, claims }
   }
 
-  async #identityOf({ sub, ver }: Claims): Promise<Identity> {
+  async #identityOf({ sub, ver, tid }: Claims, address: string | undefined): Promise<Identity> {
     if (sub === '') return { kind: 'anonymous' }
-    const account = accountIdPattern.test(sub) ? await this.#options.accounts.findAccountById(Number(sub)) : undefined
+    const { accounts } = this.#options
+    if (tid !== undefined) {
+      const holder = this.#holderOf(await accounts.findTokenById(tid), address)
+      if (!holder || String(holder.account.id) !== sub || holder.account.credentialVersion !== ver) throw new RegistryError('tokenInvalid')
+      return holder
+    }
+    const account = accountIdPattern.test(sub) ? await accounts.findAccountById(Number(sub)) : undefined
     if (!account || account.isDisabled || account.credentialVersion !== ver) throw new RegistryError('tokenInvalid')
     return { kind: 'account', account }
   }
 }
 
-/** `name` is for those who read logs; only `sub` and `ver` count. */
+/** `name` is for those who read logs; only `sub`, `ver` and `tid` count. */
 function subjectOf(identity: Identity): Record<string, string | number> {
   if (identity.kind === 'anonymous') return { sub: '', ver: 0 }
   const { id, name, credentialVersion } = identity.account
-  return { sub: String(id), ver: credentialVersion, name }
+  const tid = identity.token === undefined ? {} : { tid: identity.token.id }
+  return { sub: String(id), ver: credentialVersion, ...tid, name }
 }
 
 /** Granting less is no error; a token that no header holds would be. */
@@ -191,10 +216,12 @@ function verifyOrUndefined(token: string, publicKey: KeyObject, options: jwt.Ver
 
 function findClaims(payload: unknown): Claims | undefined {
   if (!isRecord(payload) || payload['use'] !== tokenUse || typeof payload['jti'] !== 'string') return undefined
-  const { sub, exp, nbf, iat, ver, access } = payload
+  const { sub, exp, nbf, iat, ver, tid, access } = payload
   if (typeof sub !== 'string' || !isTime(exp) || !isTime(nbf) || !isTime(iat) || !isTime(ver)) return undefined
   if (!Array.isArray(access) || !access.every(isAccess)) return undefined
-  return { sub, exp, nbf, iat, ver, access }
+  const claims = { sub, exp, nbf, iat, ver, access }
+  if (tid === undefined) return claims
+  return isTime(tid) ? { ...claims, tid } : undefined
 }
 
 function isAccess(value: unknown): value is Access {

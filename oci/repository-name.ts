@@ -53,6 +53,12 @@ export function parseRepositoryName(text: string): RepositoryName {
   return text
 }
 
+/** The names from one text on, up to another that is not among them, in byte order. */
+export interface NameRange {
+  readonly from: string
+  readonly before: string
+}
+
 /** The first component: the part that grants and quotas are given to. */
 export function namespaceOf(name: RepositoryName): string {
   const end = name.indexOf('/')

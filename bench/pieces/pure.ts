@@ -5,7 +5,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { Authenticator } from '../../auth/authenticate.ts'
 import { authorize } from '../../auth/authorize.ts'
-import type { Account, Caller } from '../../auth/identity.ts'
+import type { Account, AccountDirectory, Caller } from '../../auth/identity.ts'
 import { Passwords } from '../../auth/passwords.ts'
 import { isAllowed, type PolicySettings, type Request } from '../../auth/policy.ts'
 import { createSigningKey, KeyRing } from '../../auth/signing-keys.ts'
@@ -20,7 +20,15 @@ import { manifestType, sha256 } from '../client.ts'
 import type { Piece, PieceGroup } from '../piece.ts'
 import { imageManifest } from '../sample-image.ts'
 
-const account: Omit<Account, 'passwordHash'> = { id: 1, name: 'alice', isAdmin: false, isDisabled: false, credentialVersion: 1 }
+const account: Omit<Account, 'passwordHash'> = {
+  id: 1,
+  name: 'alice',
+  isAdmin: false,
+  isDisabled: false,
+  credentialVersion: 1,
+  kind: 'person',
+  robotOf: undefined,
+}
 const password = 'correct horse battery'
 const name = parseRepositoryName('alice/tools/builder')
 
@@ -60,7 +68,13 @@ function manifestOf(layers: number): Buffer {
 async function identities(folder: string): Promise<Piece[]> {
   const passwords = new Passwords({ cost: 12, concurrency: 1, queueLimit: 1, cacheTtlMs: 300_000, clock: Date.now })
   const alice: Account = { ...account, passwordHash: await passwords.hash(password) }
-  const accounts = { findAccountById: async () => alice, findAccountByName: async () => alice }
+  const accounts: AccountDirectory = {
+    findAccountById: async () => alice,
+    findAccountByName: async () => alice,
+    findTokenById: async () => undefined,
+    findTokenBySecret: async () => undefined,
+    noteUse: () => undefined,
+  }
   const keyFolder = `${folder}/keys`
   mkdirSync(keyFolder, { recursive: true })
   await createSigningKey(keyFolder, Date.now)

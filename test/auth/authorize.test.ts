@@ -9,7 +9,22 @@ import type { Caller } from '../../auth/identity.ts'
 import { isAllowed, type Request, type Visibility } from '../../auth/policy.ts'
 import { parseScopes, type Action } from '../../auth/scope.ts'
 import { isRegistryError } from '../../oci/errors.ts'
-import { anonymous, anyAction, anyIdentity, anyName, anyVisibility, basic, bearer, faultOf, nobody, repo, signedIn } from './cast.ts'
+import {
+  anonymous,
+  anyAction,
+  anyIdentity,
+  anyName,
+  anyVisibility,
+  basic,
+  bearer,
+  faultOf,
+  holding,
+  makeAccount,
+  makeRobot,
+  nobody,
+  repo,
+  signedIn,
+} from './cast.ts'
 
 const closed = { isOpen: false }
 const open = { isOpen: true }
@@ -19,6 +34,8 @@ const admin = signedIn('root', { isAdmin: true })
 
 const on = (action: Action, visibility?: Visibility): Request => ({ kind: 'repository', action, name: repo('alice/app'), visibility })
 const withToken = (identity: typeof bob, ...scopes: string[]): Caller => bearer(identity, parseScopes(scopes))
+const robot = holding(makeRobot('alice', 'ci'), { actions: ['pull'], repositories: 'alice/app*' })
+const reader = holding(makeAccount('alice'), { actions: ['pull'], repositories: 'alice/*' })
 const administration: Request = { kind: 'administration' }
 const settings: Request = { kind: 'settings', name: repo('alice/app') }
 
@@ -127,6 +144,55 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     'denied',
     'account "bob" may not administer this registry: ask an administrator for it',
   ],
+  [
+    'access token of a robot, for another action',
+    basic(robot),
+    on('push'),
+    'denied',
+    'the access token "ci" covers pull on alice/app*, not push to alice/app: ask an owner of alice for a token that does',
+  ],
+  [
+    'the same through docker, which got a token for as much as there was',
+    bearer(robot, parseScopes(['repository:alice/app:pull'])),
+    on('push'),
+    'scopeInsufficient',
+    'the access token "ci" covers pull on alice/app*, not push to alice/app: ask an owner of alice for a token that does',
+  ],
+  [
+    'access token that covers it, through a token that was not asked for it',
+    bearer(robot, parseScopes(['repository:alice/other:pull'])),
+    on('pull'),
+    'scopeInsufficient',
+    'the token does not cover pull on alice/app: ask for the scope repository:alice/app:pull',
+  ],
+  [
+    'access token narrowed after a token was issued for it',
+    bearer(holding(makeAccount('alice'), { actions: ['pull'], repositories: 'alice/base' }), parseScopes(['repository:alice/app:pull'])),
+    on('pull', 'public'),
+    'denied',
+    'the access token "ci" covers pull on alice/base, not pull on alice/app: ask alice for a token that does',
+  ],
+  [
+    'access token of a person, settings',
+    basic(reader),
+    settings,
+    'denied',
+    'the access token "ci" covers pull on alice/*, not what it takes to change the settings of alice/app: ask alice for a token that does',
+  ],
+  [
+    'access token of one who could not either: no word about what there is',
+    basic(holding(makeAccount('bob'), { actions: ['pull'], repositories: 'bob/*' })),
+    on('pull', 'internal'),
+    'denied',
+    'the access token "ci" covers pull on bob/*, not pull on alice/app: ask bob for a token that does',
+  ],
+  [
+    'robot of another namespace whose token covers it',
+    basic(holding(makeRobot('bob', 'ci'), { actions: ['pull'], repositories: '*' })),
+    on('pull', 'private'),
+    'denied',
+    'the robot "bob.ci" may not pull alice/app: it works in bob alone',
+  ],
   ['password, metrics', basic(bob), { kind: 'metrics' }, 'denied', 'account "bob" may not read the metrics: ask an administrator for it'],
 ]
 
@@ -144,6 +210,9 @@ const accepted: readonly (readonly [string, Caller, Request])[] = [
   ['an anonymous token for what is public', withToken(anonymous, 'repository:alice/app:pull'), on('pull', 'public')],
   ['a token that covers what the owner may', withToken(alice, 'repository:alice/app:pull,push'), on('push')],
   ['a password', basic(alice), on('delete', 'private')],
+  ['an access token for what it covers', basic(robot), on('pull', 'private')],
+  ['an access token that covers little, on the base, as docker login wants it', basic(robot), { kind: 'base' }],
+  ['an access token on the catalog, which names what it covers', basic(robot), { kind: 'catalog' }],
   ['a password on settings', basic(alice), settings],
   ['a password on the catalog', basic(bob), { kind: 'catalog' }],
   ['a token on the catalog', withToken(anonymous, 'registry:catalog:*'), { kind: 'catalog' }],

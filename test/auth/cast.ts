@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
-import type { Account, AccountDirectory, Caller, Identity } from '../../auth/identity.ts'
+import { hashAccessToken, type AccessTokenSecret, type TokenAction, type TokenScope } from '../../auth/access-token.ts'
+import type { Account, AccountDirectory, AccountIdentity, Caller, FoundToken, Identity } from '../../auth/identity.ts'
 import type { Access } from '../../auth/scope.ts'
 import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
@@ -11,7 +12,18 @@ import { parseRepositoryName, type RepositoryName } from '../../oci/repository-n
 export const anonymous: Identity = { kind: 'anonymous' }
 
 export function makeAccount(name: string, facts: Partial<Account> = {}): Account {
-  return { id: 1, name, isAdmin: false, isDisabled: false, passwordHash: '', credentialVersion: 1, ...facts }
+  const account = { id: 1, name, isAdmin: false, isDisabled: false, passwordHash: '', credentialVersion: 1 }
+  return { ...account, kind: 'person', robotOf: undefined, ...facts }
+}
+
+/** A robot of the namespace, with its full name. */
+export function makeRobot(namespace: string, name: string, facts: Partial<Account> = {}): Account {
+  return makeAccount(`${namespace}.${name}`, { kind: 'robot', robotOf: namespace, ...facts })
+}
+
+/** Someone with an access token of these scopes. */
+export function holding(account: Account, ...scopes: readonly TokenScope[]): AccountIdentity {
+  return { kind: 'account', account, token: { id: 5, name: 'ci', scopes } }
 }
 
 export function signedIn(name: string, facts: Partial<Account> = {}): Identity {
@@ -28,11 +40,24 @@ export function basic(identity: Identity): Caller {
 
 export const nobody: Caller = { identity: anonymous, via: 'nothing', access: undefined }
 
-/** A directory over a list that a test may change between two requests. */
-export function directoryOf(accounts: Account[]): AccountDirectory {
+/** A token in a directory, with the secret that shows it. */
+export type KnownToken = Omit<FoundToken, 'account'> & { readonly accountId: number; readonly secret: AccessTokenSecret }
+
+/** A directory over lists that a test may change between two requests. `used` gets a line for each use of a token. */
+export function directoryOf(accounts: Account[], tokens: KnownToken[] = [], used: string[] = []): AccountDirectory {
+  const find = (isIt: (token: KnownToken) => boolean): FoundToken | undefined => {
+    const known = tokens.find(isIt)
+    const account = accounts.find(({ id }) => id === known?.accountId)
+    if (!known || !account) return undefined
+    const { accountId: _accountId, secret: _secret, ...facts } = known
+    return { ...facts, account }
+  }
   return {
     findAccountByName: async (name) => accounts.find((account) => account.name === name),
     findAccountById: async (id) => accounts.find((account) => account.id === id),
+    findTokenBySecret: async (secretHash) => find(({ secret }) => hashAccessToken(secret).equals(secretHash)),
+    findTokenById: async (id) => find(({ token }) => token.id === id),
+    noteUse: ({ token }, address) => void used.push(`${token.name} from ${address}`),
   }
 }
 
@@ -70,12 +95,28 @@ export async function rejects(promise: Promise<unknown>, reason: ErrorReason): P
 export const names = ['alice', 'alice/app', 'bob/app', 'bob/app/web', 'alice-2/app', 'team/alice'] as const
 export const visibilities = ['private', 'internal', 'public'] as const
 
-/** Every kind of identity, over names that make owners of some of the repositories above. */
-export const anyIdentity: fc.Arbitrary<Identity> = fc.oneof(
-  fc.constant(anonymous),
+/** People whose names make them owners of some of the repositories above, and robots of their namespaces. */
+export const anyAccount: fc.Arbitrary<Account> = fc.oneof(
   fc
     .record({ name: fc.constantFrom('alice', 'bob', 'carol', 'team'), isAdmin: fc.boolean(), isDisabled: fc.boolean() })
-    .map(({ name, isAdmin, isDisabled }) => signedIn(name, { isAdmin, isDisabled })),
+    .map(({ name, ...facts }) => makeAccount(name, facts)),
+  fc
+    .record({ namespace: fc.constantFrom('alice', 'bob', 'team'), isDisabled: fc.boolean() })
+    .map(({ namespace, isDisabled }) => makeRobot(namespace, 'ci', { isDisabled })),
+)
+export const anyScope: fc.Arbitrary<TokenScope> = fc.record({
+  actions: fc.subarray<TokenAction>(['pull', 'push', 'delete', 'admin'], { minLength: 1 }),
+  repositories: fc.constantFrom('*', 'a*', 'alice/*', 'alice/app', 'alice/app*', 'bob/app*', 'bob/app/*', 'team/alice', 'zoe/*'),
+})
+export const anyHolder: fc.Arbitrary<AccountIdentity> = fc
+  .tuple(anyAccount, fc.array(anyScope, { minLength: 1, maxLength: 4 }))
+  .map(([account, scopes]) => holding(account, ...scopes))
+
+/** Every kind of identity. */
+export const anyIdentity: fc.Arbitrary<Identity> = fc.oneof(
+  fc.constant(anonymous),
+  anyAccount.map((account) => ({ kind: 'account' as const, account })),
+  anyHolder,
 )
 export const anyName = fc.constantFrom(...names).map(repo)
 export const anyVisibility = fc.constantFrom(undefined, ...visibilities)

@@ -8,7 +8,21 @@ import type { Identity } from '../../auth/identity.ts'
 import { grantScopes, isAllowed, listableBy, type Listing, type Request, type Visibility } from '../../auth/policy.ts'
 import { formatScopes, parseScopes, type Access, type Action } from '../../auth/scope.ts'
 import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
-import { anonymous, anyAction, anyIdentity, anyName, anySettings, anyVisibility, repo, signedIn } from './cast.ts'
+import {
+  anonymous,
+  anyAccount,
+  anyAction,
+  anyHolder,
+  anyIdentity,
+  anyName,
+  anySettings,
+  anyVisibility,
+  holding,
+  makeAccount,
+  makeRobot,
+  repo,
+  signedIn,
+} from './cast.ts'
 
 const closed = { isOpen: false }
 const open = { isOpen: true }
@@ -107,7 +121,9 @@ test('a disabled account may do nothing at all', () => {
 })
 
 function isListed(listing: Listing, name: RepositoryName, visibility: Visibility): boolean {
-  return listing.kind === 'all' || listing.namespaces.includes(namespaceOf(name)) || listing.visibilities.includes(visibility)
+  const isWithin = listing.within?.some(({ from, before }) => from <= name && name < before) ?? true
+  const isOpen = listing.kind === 'all' || listing.namespaces.includes(namespaceOf(name)) || listing.visibilities.includes(visibility)
+  return isWithin && isOpen
 }
 
 test('a list names exactly what may be pulled', () => {
@@ -197,4 +213,85 @@ test('no repository is looked up for a name that is not valid, or for no known a
   ]
   await grantScopes(closed, { identity: anonymous, requested, visibilityOf: async (name) => (await visibilityOf(name)) ?? undefined })
   assert.deepEqual(looked, ['b'])
+})
+
+const anyRequest: fc.Arbitrary<Request> = fc.oneof(
+  fc.record({ kind: fc.constant('repository' as const), action: anyAction, name: anyName, visibility: anyVisibility }),
+  fc.record({ kind: fc.constant('settings' as const), name: anyName }),
+  fc.constantFrom<Request>({ kind: 'base' }, { kind: 'catalog' }, { kind: 'administration' }, { kind: 'metrics' }),
+)
+
+test('an access token never allows what its account may not, nor what it does not cover, and all of the rest', () => {
+  fc.assert(
+    fc.property(anySettings, anyHolder, anyRequest, (settings, { account, token }, request) => {
+      const isOurs = isAllowed(settings, { kind: 'account', account }, request)
+      const isAllowedWith = isAllowed(settings, { kind: 'account', account, ...(token ? { token } : {}) }, request)
+      assert.equal(isAllowedWith, isOurs && isCoveredByHand(token?.scopes ?? [], request))
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+/** What a token covers, said again in another way. */
+function isCoveredByHand(scopes: readonly { actions: readonly string[]; repositories: string }[], request: Request): boolean {
+  if (request.kind === 'base' || request.kind === 'catalog') return true
+  const action = request.kind === 'repository' ? request.action : 'admin'
+  return scopes.some(({ actions, repositories }) => {
+    if (!actions.includes(action)) return false
+    if (!('name' in request)) return repositories === '*'
+    return new RegExp(`^${repositories.replaceAll('*', '.*')}$`).test(request.name)
+  })
+}
+
+test('a token for everything changes nothing', () => {
+  const everything = { actions: ['pull', 'push', 'delete', 'admin'] as const, repositories: '*' }
+  fc.assert(
+    fc.property(anySettings, anyAccount, anyRequest, (settings, account, request) => {
+      assert.equal(isAllowed(settings, holding(account, everything), request), isAllowed(settings, { kind: 'account', account }, request))
+      assert.deepEqual(listableBy(settings, holding(account, everything)), listableBy(settings, { kind: 'account', account }))
+    }),
+  )
+})
+
+test('a robot does in its namespace what a maintainer does, and elsewhere what anybody may', () => {
+  const robot = { kind: 'account', account: makeRobot('alice', 'ci') } as const
+  for (const visibility of [undefined, 'private', 'internal', 'public'] as const) assert.equal(actionsOf(closed, robot, visibility), all)
+  const stranger = { kind: 'account', account: makeRobot('bob', 'ci') } as const
+  const rights = ([undefined, 'private', 'internal', 'public'] as const).map((visibility) => actionsOf(closed, stranger, visibility))
+  assert.deepEqual(rights, ['', '', '', 'pull'])
+  for (const request of [{ kind: 'settings', name: repo('alice/app') }, { kind: 'administration' }, { kind: 'metrics' }] as const)
+    assert.equal(isAllowed(closed, robot, request), false)
+})
+
+test('the name of a robot is no namespace of its own', () => {
+  const robot = { kind: 'account', account: makeRobot('team', 'ci') } as const
+  assert.equal(isAllowed(closed, robot, { kind: 'repository', action: 'pull', name: repo('team.ci/app'), visibility: 'private' }), false)
+})
+
+test('a robot with a token for pull on some repositories gets no more, not even of what is public', () => {
+  const robot = holding(makeRobot('team', 'ci'), { actions: ['pull'], repositories: 'team/app*' })
+  const may = (action: Action, name: string, visibility: Visibility) =>
+    isAllowed(closed, robot, { kind: 'repository', action, name: repo(name), visibility })
+  assert.ok(may('pull', 'team/app', 'private') && may('pull', 'team/app/web', 'private'))
+  assert.ok(!may('push', 'team/app', 'private') && !may('delete', 'team/app', 'private'))
+  assert.ok(!may('pull', 'team/other', 'public') && !may('pull', 'base/linux', 'public'))
+  const base = holding(makeRobot('team', 'ci'), { actions: ['pull', 'push'], repositories: 'base/*' })
+  assert.deepEqual(
+    (['pull', 'push'] as const).map((action) =>
+      isAllowed(closed, base, { kind: 'repository', action, name: repo('base/linux'), visibility: 'public' }),
+    ),
+    [true, false],
+    'but what is public elsewhere can be named',
+  )
+})
+
+test('scopes are granted within the access token, and what it does not cover is not there', async () => {
+  const identity = holding(
+    makeAccount('bob'),
+    { actions: ['pull'], repositories: 'bob/app*' },
+    { actions: ['push'], repositories: 'bob/new' },
+  )
+  const requested = parseScopes(['repository:bob/app:* repository:bob/new:pull,push repository:bob/open:pull registry:catalog:*'])
+  const granted = await grantScopes(closed, { identity, requested, visibilityOf: async () => 'public' })
+  assert.equal(formatScopes(granted), 'repository:bob/app:pull repository:bob/new:push registry:catalog:*')
 })

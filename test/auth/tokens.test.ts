@@ -8,17 +8,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import * as fc from 'fast-check'
+import { makeAccessToken } from '../../auth/access-token.ts'
 import type { Account } from '../../auth/identity.ts'
 import { parseScopes } from '../../auth/scope.ts'
 import { createSigningKey, KeyRing, revokeSigningKey } from '../../auth/signing-keys.ts'
 import { Tokens, type TokenOptions } from '../../auth/tokens.ts'
-import { anonymous, directoryOf, makeAccount, rejects, TestClock } from './cast.ts'
+import { anonymous, directoryOf, makeAccount, rejects, TestClock, type KnownToken } from './cast.ts'
 
 interface Stage {
   clock: TestClock
   folder: string
   keys: KeyRing
   accounts: Account[]
+  held: KnownToken[]
+  used: string[]
   tokens: Tokens
   options: TokenOptions
 }
@@ -33,8 +36,17 @@ async function setStage(t: TestContext): Promise<Stage> {
   const clock = new TestClock()
   const keys = await KeyRing.open(folder, clock.now)
   const accounts = [alice]
-  const options = { keys, issuer: 'lanyard', service: 'reg.example', ttlSeconds: 300, clock: clock.now, accounts: directoryOf(accounts) }
-  return { clock, folder, keys, accounts, tokens: new Tokens(options), options }
+  const held: KnownToken[] = []
+  const used: string[] = []
+  const options = {
+    keys,
+    issuer: 'lanyard',
+    service: 'reg.example',
+    ttlSeconds: 300,
+    clock: clock.now,
+    accounts: directoryOf(accounts, held, used),
+  }
+  return { clock, folder, keys, accounts, held, used, tokens: new Tokens(options), options }
 }
 
 type Json = Record<string, unknown>
@@ -250,4 +262,62 @@ test('a token for very many repositories is narrowed until a header holds it', a
   assert.ok(issued.access.length > 10)
   assert.deepEqual((await tokens.verify(issued.token)).access, many.slice(0, issued.access.length))
   assert.deepEqual(issued.access, many.slice(0, issued.access.length))
+})
+
+const held: KnownToken = {
+  accountId: 7,
+  secret: makeAccessToken('person'),
+  token: { id: 9, name: 'ci', scopes: [{ actions: ['pull'], repositories: 'alice/*' }] },
+  expiresAtMs: undefined,
+  revokedAtMs: undefined,
+  lastUsedAtMs: undefined,
+}
+
+test('a token that was issued for an access token says so, and is looked up with it for every request', async (t) => {
+  const { tokens, options, held: list, used } = await setStage(t)
+  list.push(held)
+  const holder = { ...identity, token: held.token }
+  const { token } = await tokens.issue(holder, access)
+  assert.equal(partsOf(token).claims['tid'], 9)
+  for (const reader of [tokens, new Tokens(options)]) {
+    assert.deepEqual(await reader.verify(token, '10.0.0.1'), { identity: holder, via: 'bearer', access })
+  }
+  assert.deepEqual(used, ['ci from 10.0.0.1', 'ci from 10.0.0.1'])
+  const narrowed = { ...held, token: { ...held.token, scopes: [{ actions: ['pull'] as const, repositories: 'alice/other' }] } }
+  list.splice(0, 1, narrowed)
+  assert.deepEqual((await tokens.verify(token)).identity, { ...identity, token: narrowed.token }, 'as it is now')
+})
+
+test('what ends an access token ends what was issued for it, with the next request', async (t) => {
+  const { tokens, accounts, held: list, clock } = await setStage(t)
+  list.push(held)
+  const { token } = await tokens.issue({ ...identity, token: held.token }, access)
+  await tokens.verify(token)
+  const ends: readonly KnownToken[][] = [
+    [],
+    [{ ...held, revokedAtMs: clock.ms }],
+    [{ ...held, expiresAtMs: clock.ms }],
+    [{ ...held, token: { ...held.token, id: 10 } }],
+  ]
+  for (const end of ends) {
+    list.splice(0, 1, ...end)
+    await rejects(tokens.verify(token), 'tokenInvalid')
+  }
+  list.splice(0, list.length, held)
+  assert.equal((await tokens.verify(token)).via, 'bearer')
+  for (const change of [[], [{ ...alice, isDisabled: true }], [{ ...alice, credentialVersion: 4 }]]) {
+    accounts.splice(0, accounts.length, ...change)
+    await rejects(tokens.verify(token), 'tokenInvalid')
+  }
+})
+
+test('a token for the access token of another account, or with an id that is none, is refused', async (t) => {
+  const { tokens, accounts, held: list, keys } = await setStage(t)
+  accounts.push(makeAccount('bob', { id: 8, credentialVersion: 3 }))
+  list.push({ ...held, accountId: 8 })
+  const { token } = await tokens.issue({ ...identity, token: held.token }, access)
+  await rejects(tokens.verify(token), 'tokenInvalid')
+  const { header, claims } = partsOf((await tokens.issue(identity, access)).token)
+  for (const tid of ['9', null, 1.5, [9], {}, '9; drop table access_token'])
+    await rejects(tokens.verify(es256(header, { ...claims, tid }, keys.current().privateKey)), 'tokenInvalid')
 })
