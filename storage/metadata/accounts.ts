@@ -13,26 +13,49 @@ export interface AccountRow {
   readonly is_disabled: number
   readonly credential_version: number
   readonly created_at_ms: number
+  readonly kind: 'person' | 'robot'
+  /** The name of the namespace that owns a robot; null for a person. */
+  readonly robot_of: string | null
 }
 
-const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms'] as const
+/** Of the account, joined with the namespace that owns it if it is a robot. */
+export const accountColumns = [
+  'account.id',
+  'account.name',
+  'account.password_hash',
+  'account.is_admin',
+  'account.is_disabled',
+  'account.credential_version',
+  'account.created_at_ms',
+  'account.kind',
+  'namespace.name as robot_of',
+] as const
 
 /** On the path of every request with a token. */
 export const accountById = new Statement<{ id: number }, AccountRow>((db, value) =>
-  db.selectFrom('account').select(columns).where('id', '=', value('id')),
+  db
+    .selectFrom('account')
+    .leftJoin('namespace', 'namespace.id', 'account.namespace_id')
+    .select(accountColumns)
+    .where('account.id', '=', value('id')),
 )
 
 /** On the path of every request with Basic credentials. */
 export const accountByName = new Statement<{ name: string }, AccountRow>((db, value) =>
-  db.selectFrom('account').select(columns).where('name', '=', value('name')),
+  db
+    .selectFrom('account')
+    .leftJoin('namespace', 'namespace.id', 'account.namespace_id')
+    .select(accountColumns)
+    .where('account.name', '=', value('name')),
 )
 
 export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {
   return db
     .selectFrom('account')
-    .select(columns)
-    .where('name', '>', page.after ?? '')
-    .orderBy('name')
+    .leftJoin('namespace', 'namespace.id', 'account.namespace_id')
+    .select(accountColumns)
+    .where('account.name', '>', page.after ?? '')
+    .orderBy('account.name')
     .limit(page.limit)
     .execute()
 }

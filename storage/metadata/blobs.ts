@@ -39,6 +39,12 @@ export async function isLinkedSomewhere(db: Reader, digest: SupportedDigest, fil
       where.or([where('repository.namespace', 'in', [...namespaces]), where('repository.visibility', 'in', [...visibilities])]),
     )
   }
+  const { within } = filter
+  if (within) {
+    query = query.where((where) =>
+      where.or(within.map(({ from, before }) => where.and([where('repository.name', '>=', from), where('repository.name', '<', before)]))),
+    )
+  }
   return (await query.limit(1).executeTakeFirst()) !== undefined
 }
 

@@ -4,7 +4,7 @@
  */
 import { sql } from 'kysely'
 import { compareBytes } from '../../oci/paging.ts'
-import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
+import { namespaceOf, type NameRange, type RepositoryName } from '../../oci/repository-name.ts'
 import type { Reader, RepositoryTable, Writer } from './schema.ts'
 import { Statement } from './statement.ts'
 
@@ -19,9 +19,13 @@ export interface RepositoryRow {
 }
 
 /** Which repositories an answer may name: all, or those of some namespaces together with those of some visibilities. */
-export type RepositoryFilter =
+export type RepositoryFilter = (
   | { readonly kind: 'all' }
   | { readonly kind: 'some'; readonly namespaces: readonly string[]; readonly visibilities: readonly Visibility[] }
+) & {
+  /** Of these only the ones with such names; absent: whatever they are called. */
+  readonly within?: readonly NameRange[]
+}
 
 const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms'] as const
 
@@ -58,26 +62,33 @@ export interface RepositoryPage {
   readonly limit: number
 }
 
+/** `~` is behind every name. */
+const anyName: NameRange = { from: '', before: '~' }
+
 /**
- * One page of repositories in byte order of their names. Each visible group is walked by its own index and the groups are
- * merged, so a page costs what it returns, however many repositories are hidden from this caller.
+ * One page of repositories in byte order of their names. Each visible group is walked by its own index, each range of names by
+ * itself, and all are merged, so a page costs what it returns, however many repositories are hidden from this caller.
  */
 export async function listRepositories(db: Reader, page: RepositoryPage): Promise<RepositoryRow[]> {
   const { filter, after = '', limit } = page
-  const pageOf = () =>
+  const pageOf = ({ from, before }: NameRange) =>
     db
       .selectFrom('repository')
       .select(columns)
-      .where('name', '>', after as RepositoryName)
+      // The higher of the two bounds: given both, SQLite would walk from the one that is written first.
+      .where('name', after < from ? '>=' : '>', after < from ? from : after)
+      .where('name', '<', before)
       .orderBy('name')
       .limit(limit)
-  const groups =
+  const ranges = (filter.within ?? [anyName]).filter(({ before }) => after < before)
+  const groups = ranges.flatMap((range) =>
     filter.kind === 'all'
-      ? [pageOf()]
+      ? [pageOf(range)]
       : [
-          ...filter.namespaces.map((namespace) => pageOf().where('namespace', '=', namespace)),
-          ...filter.visibilities.map((visibility) => pageOf().where('visibility', '=', visibility)),
-        ]
+          ...filter.namespaces.map((namespace) => pageOf(range).where('namespace', '=', namespace)),
+          ...filter.visibilities.map((visibility) => pageOf(range).where('visibility', '=', visibility)),
+        ],
+  )
   const rows = (await Promise.all(groups.map((group) => group.$castTo<RepositoryRow>().execute()))).flat()
   const byName = new Map(rows.map((row) => [row.name, row]))
   return [...byName.values()].toSorted((a, b) => compareBytes(a.name, b.name)).slice(0, limit)
@@ -96,6 +107,12 @@ export async function searchRepositories(
   if (filter.kind === 'some') {
     const { namespaces, visibilities } = filter
     query = query.where((where) => where.or([where('namespace', 'in', [...namespaces]), where('visibility', 'in', [...visibilities])]))
+  }
+  const { within } = filter
+  if (within) {
+    query = query.where((where) =>
+      where.or(within.map(({ from, before }) => where.and([where('name', '>=', from), where('name', '<', before)]))),
+    )
   }
   return query
     .orderBy(sql`length(name)`)

@@ -2,6 +2,7 @@
  * What every database of metadata must do, whatever engine keeps the rows. An engine passes by calling this with a factory.
  */
 import { suite } from 'node:test'
+import { accessTokenTests } from './metadata/access-token-tests.ts'
 import { accountTests } from './metadata/account-tests.ts'
 import { blobTests } from './metadata/blob-tests.ts'
 import { manifestTests } from './metadata/manifest-tests.ts'
@@ -15,6 +16,7 @@ import { uploadTests } from './metadata/upload-tests.ts'
 export function metadataSuite(name: string, create: MetadataFactory): void {
   suite(`${name} runs transactions`, () => transactionTests(create))
   suite(`${name} keeps accounts`, () => accountTests(create))
+  suite(`${name} keeps access tokens and robots`, () => accessTokenTests(create))
   suite(`${name} keeps repositories`, () => repositoryTests(create))
   suite(`${name} keeps blobs and their links`, () => blobTests(create))
   suite(`${name} keeps manifests and references`, () => manifestTests(create))

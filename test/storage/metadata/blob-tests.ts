@@ -127,9 +127,23 @@ export function blobTests(create: MetadataFactory): void {
     [{ kind: 'some', namespaces: ['alice'], visibilities: ['public'] }, false],
     [{ kind: 'some', namespaces: ['tea', 'team/app', 'TEAM'], visibilities: ['private'] }, false],
     [{ kind: 'some', namespaces: [], visibilities: [] }, false],
+    [{ kind: 'all', within: [] }, false],
+    [{ kind: 'all', within: [{ from: 'team/', before: 'team/~' }] }, true],
+    [
+      {
+        kind: 'all',
+        within: [
+          { from: 'team/ap', before: 'team/ap!' },
+          { from: 'team/app', before: 'team/app!' },
+        ],
+      },
+      true,
+    ],
+    [{ kind: 'some', namespaces: ['team'], visibilities: ['internal'], within: [{ from: 'team/b', before: 'team/b~' }] }, false],
   ]
   for (const [filter, found] of where) {
-    const described = filter.kind === 'all' ? 'everything' : JSON.stringify([filter.namespaces, filter.visibilities])
+    const sees = filter.kind === 'all' ? 'everything' : JSON.stringify([filter.namespaces, filter.visibilities])
+    const described = filter.within ? `${sees} within ${JSON.stringify(filter.within)}` : sees
     test(`a blob of an internal repository of a team is ${found ? 'found' : 'not found'} by who sees ${described}`, async (t) => {
       const { database } = await create(t)
       const app = await addRepository(database, 'team/app', 'internal')

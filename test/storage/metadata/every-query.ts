@@ -3,19 +3,30 @@
  *
  * A function or statement that storage/metadata gets and that is not called here makes query-plans.test.ts fail.
  */
+import * as accessTokens from '../../../storage/metadata/access-tokens.ts'
 import * as accounts from '../../../storage/metadata/accounts.ts'
 import * as blobs from '../../../storage/metadata/blobs.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import * as manifests from '../../../storage/metadata/manifests.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
+import * as robots from '../../../storage/metadata/robots.ts'
 import type { ManifestTable } from '../../../storage/metadata/schema.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
 /** The modules whose exports run queries, by the names of their files. */
-export const queryModules: Readonly<Record<string, object>> = { accounts, blobs, manifests, repositories, tags, uploads }
+export const queryModules: Readonly<Record<string, object>> = {
+  'access-tokens': accessTokens,
+  accounts,
+  blobs,
+  manifests,
+  repositories,
+  robots,
+  tags,
+  uploads,
+}
 
 /** A store with the one repository 1 and the one account 1 to call with. */
 export async function fillStore(database: Database): Promise<void> {
@@ -35,10 +46,16 @@ const session = { id: 's', repository: name, accountId: 1, algorithm: 'sha256' a
 const claim = { id: 's', writer: 'w', nowMs: 1, untilMs: 2 }
 const old = { beforeMs: 1, nowMs: 1 }
 const page = { after: 'a', limit: 10 }
+const within = [
+  { from: 'team/app', before: 'team/app~' },
+  { from: 'team/web', before: 'team/web!' },
+]
 const filters: readonly RepositoryFilter[] = [
   { kind: 'all' },
   { kind: 'some', namespaces: ['team', 'alice'], visibilities: ['public', 'internal'] },
   { kind: 'some', namespaces: [], visibilities: ['public'] },
+  { kind: 'all', within },
+  { kind: 'some', namespaces: ['team', 'alice'], visibilities: ['public'], within },
 ]
 const manifest: ManifestTable = {
   repository_id: repositoryId,
@@ -52,10 +69,31 @@ const manifest: ManifestTable = {
   pushed_at_ms: 1,
   content: Buffer.from('x'),
 }
+const accessToken = {
+  account_id: 1,
+  name: 'ci',
+  secret_hash: Buffer.alloc(32),
+  hint: '',
+  scopes: '[]',
+  created_at_ms: 1,
+  expires_at_ms: null,
+}
 const referrers = { repositoryId, subject: digest, artifactTypes: [], after: undefined, limit: 10 }
 
 /** `module.export` → a call of it in each shape that its query can take. */
 export const everyQuery: Readonly<Record<string, (database: Database) => Promise<unknown>>> = {
+  'access-tokens.holderBySecret': (database) => database.prepare(accessTokens.holderBySecret)({ secretHash: Buffer.alloc(32) }),
+  'access-tokens.holderById': (database) => database.prepare(accessTokens.holderById)({ id: 1 }),
+  'access-tokens.noteTokenUse': (database) =>
+    database.write((tx) => accessTokens.noteTokenUse.run(tx, { id: 1, nowMs: 2, from: null, beforeMs: 1 })),
+  'access-tokens.createAccessToken': (database) => database.write((tx) => accessTokens.createAccessToken(tx, accessToken)),
+  'access-tokens.findAccessToken': (database) => accessTokens.findAccessToken(database.read, 1, 'ci'),
+  'access-tokens.listAccessTokens': (database) => accessTokens.listAccessTokens(database.read, { accountId: 1, ...page }),
+  'access-tokens.changeAccessToken': (database) =>
+    database.write((tx) => accessTokens.changeAccessToken(tx, 1, { name: 'x', scopes: '[]', expires_at_ms: 1, revoked_at_ms: 1 })),
+  'access-tokens.deleteAccessTokensOf': (database) => database.write((tx) => accessTokens.deleteAccessTokensOf(tx, 1)),
+  'access-tokens.deleteEndedAccessTokens': (database) => database.write((tx) => accessTokens.deleteEndedAccessTokens(tx, 1, 1)),
+
   'accounts.accountById': (database) => database.prepare(accounts.accountById)({ id: 1 }),
   'accounts.accountByName': (database) => database.prepare(accounts.accountByName)({ name: 'alice' }),
   'accounts.listAccounts': (database) => accounts.listAccounts(database.read, page),
@@ -101,6 +139,16 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     each(filters, (filter) => repositories.listRepositories(database.read, { filter, ...page })),
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
+
+  'robots.ensureOwnerNamespace': (database) =>
+    each(['team', 'new'], (each) => database.write((tx) => robots.ensureOwnerNamespace(tx, each, 1))),
+  'robots.findNamespaceId': (database) => robots.findNamespaceId(database.read, 'team'),
+  'robots.createRobot': (database) =>
+    database.write(async (tx) => {
+      const namespaceId = (await robots.ensureOwnerNamespace(tx, 'team', 1)) ?? 0
+      return robots.createRobot(tx, { name: 'team.ci', namespaceId, passwordHash: '', description: '', createdBy: null, nowMs: 1 })
+    }),
+  'robots.listRobots': (database) => robots.listRobots(database.read, { namespaceId: 1, ...page }),
 
   'tags.setTag': (database) => each(['one', 'two'], (text) => database.write((tx) => tags.setTag(tx, { ...tag, digest: sha256Of(text) }))),
   'tags.endTag': (database) => database.write((tx) => tags.endTag(tx, tag)),

@@ -44,22 +44,31 @@ async function fill(database: Database): Promise<void> {
 
 /** What a filter admits, by the plainest reading of it. */
 function admitted(filter: RepositoryFilter): string[] {
-  const names = Object.keys(cast).toSorted(compareBytes)
+  const isWithin = (name: string) => filter.within?.some(({ from, before }) => from <= name && name < before) ?? true
+  const names = Object.keys(cast).filter(isWithin).toSorted(compareBytes)
   if (filter.kind === 'all') return names
   return names.filter(
     (name) => filter.namespaces.includes(name.split('/')[0] ?? '') || filter.visibilities.includes(cast[name] as Visibility),
   )
 }
 
-const anyFilter = fc.oneof(
-  fc.constant(everything),
-  fc
+/** Ranges that are apart, as those of a token's patterns are: all that begins with a text, or one name. */
+const anyRanges = fc
+  .subarray(['alice/', 'alice-2/app', 'bob/app1', 'bob/app9', 'carol/a_', 'team/alice', 'zoe'])
+  .chain((texts) => fc.tuple(...texts.map((from) => fc.constantFrom('~', '!').map((end) => ({ from, before: `${from}${end}` })))))
+
+const anyFilter: fc.Arbitrary<RepositoryFilter> = fc
+  .tuple(fc.oneof(fc.constant(everything), anySome()), fc.option(anyRanges, { nil: undefined }))
+  .map(([filter, within]) => (within === undefined ? filter : { ...filter, within }))
+
+function anySome(): fc.Arbitrary<RepositoryFilter> {
+  return fc
     .record({
       namespaces: fc.subarray(['alice', 'alice-2', 'bob', 'carol', 'nobody', 'team']),
       visibilities: fc.subarray<Visibility>(['private', 'internal', 'public']),
     })
-    .map(({ namespaces, visibilities }) => some(namespaces, visibilities)),
-)
+    .map(({ namespaces, visibilities }) => some(namespaces, visibilities))
+}
 
 export function repositoryTests(create: MetadataFactory): void {
   test('a repository is made with its namespace, once', async (t) => {
