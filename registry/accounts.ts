@@ -3,8 +3,10 @@
  *
  * Invariant: there is always an enabled administrator; a change that would take the last one is refused.
  */
-import type { Account, AccountDirectory } from '../auth/identity.ts'
+import type { TokenScope } from '../auth/access-token.ts'
+import type { Account, AccountDirectory, FoundToken } from '../auth/identity.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { deleteAccessTokensOf, holderById, holderBySecret, type HolderRow } from '../storage/metadata/access-tokens.ts'
 import {
   accountById,
   accountByName,
@@ -19,15 +21,23 @@ import {
 } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
+import type { TokenUses } from './access-tokens.ts'
+import { isRobotName } from './robots.ts'
 
 const lastAdministrator = 'this is the last enabled administrator: make another account one first'
 
-export function accountDirectory(database: Database): AccountDirectory {
+/** @param uses where the last use of access tokens is noted */
+export function accountDirectory(database: Database, uses: Pick<TokenUses, 'note'>): AccountDirectory {
   const byId = database.prepare(accountById)
   const byName = database.prepare(accountByName)
+  const tokenById = database.prepare(holderById)
+  const tokenBySecret = database.prepare(holderBySecret)
   return {
     findAccountById: async (id) => accountOf(await byId({ id })),
     findAccountByName: async (name) => accountOf(await byName({ name })),
+    findTokenById: async (id) => foundTokenOf(await tokenById({ id })),
+    findTokenBySecret: async (secretHash) => foundTokenOf(await tokenBySecret({ secretHash })),
+    noteUse: (found, address) => uses.note(found, address),
   }
 }
 
@@ -38,9 +48,13 @@ export interface NewAccount {
   readonly nowMs: number
 }
 
-/** @throws {RegistryError} parameterInvalid: the name is taken, or it would be the first account and no administrator */
+/** @throws {RegistryError} parameterInvalid: the name is taken or a robot's, or it would be the first account and no administrator */
 export async function addAccount(database: Database, account: NewAccount): Promise<void> {
   await database.write(async (tx) => {
+    if (await isRobotName(tx, account.name)) {
+      const namespace = account.name.slice(0, account.name.lastIndexOf('.'))
+      throw new RegistryError('parameterInvalid', { message: `names that begin with "${namespace}." are for the robots of ${namespace}` })
+    }
     const isNew = await createAccount(tx, account)
     if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
     await requireAdministrator(tx, 'there is no administrator yet: the first account must be one')
@@ -52,10 +66,22 @@ export async function addFirstAdministrator(database: Database, account: NewAcco
   return database.write(async (tx) => !(await hasAccounts(tx)) && createAccount(tx, { ...account, isAdmin: true }))
 }
 
-/** Every change ends what was issued to the account before. @throws {RegistryError} parameterInvalid */
+/**
+ * Every change ends what was issued to the account before. A new password ends its access tokens too: whoever knew the old one may
+ * have made some. Robots have no password, and are never administrators.
+ * @throws {RegistryError} parameterInvalid
+ */
 export async function updateAccount(database: Database, name: string, change: AccountChange): Promise<void> {
   await database.write(async (tx) => {
-    if (!(await changeAccount(tx, name, change))) throw unknownAccount(name)
+    const account = await accountByName.first(tx, { name })
+    if (!account) throw unknownAccount(name)
+    const isForPeople = change.passwordHash !== undefined || change.isAdmin === true
+    if (account.kind === 'robot' && isForPeople) {
+      const message = `"${name}" is a robot: it has no password but a token, and administers nothing`
+      throw new RegistryError('parameterInvalid', { message })
+    }
+    await changeAccount(tx, name, change)
+    if (change.passwordHash !== undefined) await deleteAccessTokensOf(tx, account.id)
     await requireAdministrator(tx, lastAdministrator)
   })
 }
@@ -87,6 +113,19 @@ function unknownAccount(name: string): RegistryError {
   return new RegistryError('parameterInvalid', { message: `there is no account "${name}"` })
 }
 
+function foundTokenOf(row: HolderRow | undefined): FoundToken | undefined {
+  const account = accountOf(row)
+  if (!row || !account) return undefined
+  return {
+    account,
+    // Written by makeToken, after its scopes were parsed.
+    token: { id: row.token_id, name: row.token_name, scopes: JSON.parse(row.scopes) as TokenScope[] },
+    expiresAtMs: row.expires_at_ms ?? undefined,
+    revokedAtMs: row.revoked_at_ms ?? undefined,
+    lastUsedAtMs: row.last_used_at_ms ?? undefined,
+  }
+}
+
 function accountOf(row: AccountRow | undefined): Account | undefined {
   if (!row) return undefined
   return {
@@ -96,5 +135,7 @@ function accountOf(row: AccountRow | undefined): Account | undefined {
     isDisabled: row.is_disabled === 1,
     passwordHash: row.password_hash,
     credentialVersion: row.credential_version,
+    kind: row.kind,
+    robotOf: row.robot_of ?? undefined,
   }
 }

@@ -15,9 +15,9 @@ export class CountedAuthenticator extends Authenticator {
     this.#recordLogin = recordLogin
   }
 
-  override async authenticatePassword(username: string, password: string): Promise<Caller> {
+  override async authenticatePassword(username: string, password: string, address?: string): Promise<Caller> {
     try {
-      const caller = await super.authenticatePassword(username, password)
+      const caller = await super.authenticatePassword(username, password, address)
       this.#recordLogin('accepted')
       return caller
     } catch (error) {

@@ -10,6 +10,7 @@ import type { PolicySettings } from '../auth/policy.ts'
 import { KeyRing } from '../auth/signing-keys.ts'
 import { Tokens } from '../auth/tokens.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { TokenUses } from '../registry/access-tokens.ts'
 import { accountDirectory } from '../registry/accounts.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
@@ -68,7 +69,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     newId: randomUUID,
     processId: randomUUID(),
   })
-  const accounts = accountDirectory(database)
+  const accounts = accountDirectory(database, new TokenUses(registry))
   const passwords = new Passwords({
     cost: settings.auth.bcryptCost,
     concurrency: Math.max(1, availableParallelism() - 1),

@@ -25,11 +25,15 @@ export async function passGate(ctx: Context, services: Services): Promise<Exchan
   const action = actionOf(ctx, target)
   ctx.state.scope = scopeOf(ctx, target, action)
   // Without logins credentials mean nothing, so none are asked for and none are refused.
-  const caller = services.policy.isOpen ? openCaller : await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const caller = services.policy.isOpen ? openCaller : await callerOf(ctx, services)
   ctx.state.account = accountNameOf(caller.identity)
   const repository = 'name' in target ? await findRepository(services.registry, target.name) : undefined
   admit(services, caller, { target, action, repository })
   return { ctx, services, target, caller, repository }
+}
+
+function callerOf(ctx: Context, services: Services): Promise<Caller> {
+  return services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
 }
 
 function targetOf(ctx: Context): RequestTarget {

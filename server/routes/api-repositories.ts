@@ -55,7 +55,7 @@ export async function patchRepository(ctx: Context, services: Services, nameText
 
 /** An API of people and scripts, who sign in by Basic. A docker token opens what its scope covers, and never the settings. */
 async function callerOf(ctx: Context, services: Services): Promise<Caller> {
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
   ctx.state.account = caller.identity.kind === 'account' ? caller.identity.account.name : undefined
   return caller
 }

@@ -31,7 +31,11 @@ export async function getReadiness(ctx: Context, services: Services): Promise<vo
 export async function getMetrics(ctx: Context, services: Services): Promise<void> {
   const { access, token } = services.settings.metrics
   if (access !== 'anyone' && !isBearer(ctx, token)) {
-    authorize(services.policy, await services.authenticator.authenticate(ctx.req.headers.authorization), { kind: 'metrics' })
+    authorize(
+      services.policy,
+      await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req)),
+      { kind: 'metrics' },
+    )
   }
   replyText(ctx, await services.collectMetrics(), metricsContentType)
 }
@@ -63,7 +67,7 @@ export async function getSearch(ctx: Context, services: Services): Promise<void>
 /** A token finds no more than the catalog, which it must cover. Without logins credentials mean nothing, as under /v2. */
 async function searcherOf(ctx: Context, services: Services): Promise<Identity> {
   if (services.policy.isOpen) return { kind: 'anonymous' }
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
   if (caller.access !== undefined) authorize(services.policy, caller, { kind: 'catalog' })
   return caller.identity
 }

@@ -18,9 +18,9 @@ const formBytes = 64 * 1024
 
 /** GET: Basic credentials or none; docker, podman and most others. */
 export async function getToken(ctx: Context, services: Services): Promise<void> {
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
-  // A token that bought the next one would outgrow its scope and outlive its time.
-  if (caller.via === 'bearer')
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
+  // A token of this endpoint that bought the next one would outgrow its scope and outlive its time. An access token does not.
+  if (caller.access !== undefined)
     throw new RegistryError('scopeInsufficient', { message: 'a token buys no other: sign in with user name and password' })
   await replyToken(ctx, services, { identity: caller.identity, scopes: queryOf(ctx).getAll('scope') })
 }
@@ -29,7 +29,9 @@ export async function getToken(ctx: Context, services: Services): Promise<void> 
 export async function postToken(ctx: Context, services: Services): Promise<void> {
   const form = new URLSearchParams((await readBody(ctx, formBytes, 'requestTooLarge')).toString('utf8'))
   if (form.get('grant_type') !== 'password') throw new RegistryError('requestInvalid', { message: 'grant_type must be password' })
-  const caller = await services.authenticator.authenticatePassword(form.get('username') ?? '', form.get('password') ?? '')
+  const { authenticator, origins } = services
+  const address = origins.clientAddress(ctx.req)
+  const caller = await authenticator.authenticatePassword(form.get('username') ?? '', form.get('password') ?? '', address)
   await replyToken(ctx, services, { identity: caller.identity, scopes: form.getAll('scope') })
 }
 

@@ -32,12 +32,21 @@ suite('the directory of accounts', () => {
   test('an account is found by name and by id with everything that signing in needs', async (t) => {
     const database = await withRoot(t)
     await addAccount(database, account('alice'))
-    const directory = accountDirectory(database)
+    const directory = accountDirectory(database, { note: () => undefined })
     const alice = await directory.findAccountByName('alice')
     assert.ok(alice)
     assert.deepEqual(
       { ...alice, id: 0 },
-      { id: 0, name: 'alice', isAdmin: false, isDisabled: false, passwordHash: 'hash of alice', credentialVersion: 1 },
+      {
+        id: 0,
+        name: 'alice',
+        isAdmin: false,
+        isDisabled: false,
+        passwordHash: 'hash of alice',
+        credentialVersion: 1,
+        kind: 'person',
+        robotOf: undefined,
+      },
     )
     assert.deepEqual(await directory.findAccountById(alice.id), alice)
     assert.equal(await directory.findAccountByName('bob'), undefined)
@@ -47,7 +56,7 @@ suite('the directory of accounts', () => {
   test('a change is seen by the next look, and raises the version of what was issued', async (t) => {
     const database = await withRoot(t)
     await addAccount(database, account('alice'))
-    const directory = accountDirectory(database)
+    const directory = accountDirectory(database, { note: () => undefined })
     await updateAccount(database, 'alice', { isDisabled: true, passwordHash: 'new' })
     const alice = await directory.findAccountByName('alice')
     assert.deepEqual([alice?.isDisabled, alice?.passwordHash, alice?.credentialVersion], [true, 'new', 2])
@@ -69,7 +78,7 @@ suite('the first administrator', () => {
   test('is made when there is no account, as an administrator whatever was asked', async (t) => {
     const { database } = await openFloor(t)
     assert.equal(await addFirstAdministrator(database, account('admin', false)), true)
-    assert.equal((await accountDirectory(database).findAccountByName('admin'))?.isAdmin, true)
+    assert.equal((await accountDirectory(database, { note: () => undefined }).findAccountByName('admin'))?.isAdmin, true)
   })
 
   test('is not made when there is any account', async (t) => {
@@ -102,10 +111,10 @@ suite('there is always an enabled administrator', () => {
       await addAccount(database, account('alice'))
       await addAccount(database, account('disabled', true))
       await updateAccount(database, 'disabled', { isDisabled: true })
-      const before = await accountDirectory(database).findAccountByName('root')
+      const before = await accountDirectory(database, { note: () => undefined }).findAccountByName('root')
       const error = await assertRejected('parameterInvalid', end(database))
       assert.equal(error.message, sentence)
-      assert.deepEqual(await accountDirectory(database).findAccountByName('root'), before)
+      assert.deepEqual(await accountDirectory(database, { note: () => undefined }).findAccountByName('root'), before)
     })
 
     test(`one of two can ${what}`, async (t) => {
@@ -138,7 +147,7 @@ suite('names', () => {
     const database = await withRoot(t)
     const error = await assertRejected('parameterInvalid', addAccount(database, account('root')))
     assert.equal(error.message, 'there is an account "root" already')
-    assert.equal((await accountDirectory(database).findAccountByName('root'))?.isAdmin, true)
+    assert.equal((await accountDirectory(database, { note: () => undefined }).findAccountByName('root'))?.isAdmin, true)
   })
 
   test('one that nobody has is refused by name', async (t) => {
