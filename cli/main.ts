@@ -12,8 +12,10 @@ import { SchemaError } from '../storage/metadata/migrate.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
 import { addRepositoryCommands } from './repository.ts'
+import { addRobotCommands } from './robot.ts'
 import { addServeCommand } from './serve.ts'
 import { CommandError } from './terminal.ts'
+import { addTokenCommands } from './token.ts'
 import { addUserCommands } from './user.ts'
 
 // Whatever a command or the server makes is its user's alone, also in a data folder that others may enter: the database holds
@@ -27,6 +29,8 @@ const program = new Command('lanyard')
 
 addServeCommand(program)
 addUserCommands(program)
+addRobotCommands(program)
+addTokenCommands(program)
 addRepositoryCommands(program)
 addKeyCommands(program)
 addConfigCommands(program)

@@ -49,7 +49,8 @@ async function add(nameText: string, options: { admin?: true; passwordStdin?: tr
 
 async function list(options: { json?: true }, command: Command): Promise<void> {
   await withDatabase(command, async ({ database }) => {
-    const accounts = await Array.fromAsync(allAccounts(database), (row) => ({
+    const people = (await Array.fromAsync(allAccounts(database))).filter(({ kind }) => kind === 'person')
+    const accounts = people.map((row) => ({
       name: row.name,
       role: row.is_admin === 1 ? 'admin' : 'user',
       status: row.is_disabled === 1 ? 'disabled' : 'enabled',

@@ -5,7 +5,9 @@ import { Command } from 'commander'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
+import { addRobotCommands } from '../../cli/robot.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTokenCommands } from '../../cli/token.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { settingRows, flagNameOf } from '../../server/config/settings.ts'
 import { runLanyard } from '../support/spawn-lanyard.ts'
@@ -14,6 +16,8 @@ function everyCommand(): Command[] {
   const program = new Command('lanyard')
   addServeCommand(program)
   addUserCommands(program)
+  addRobotCommands(program)
+  addTokenCommands(program)
   addRepositoryCommands(program)
   addKeyCommands(program)
   addConfigCommands(program)
@@ -34,6 +38,18 @@ test('these are the commands', () => {
     'user enable',
     'user role',
     'user remove',
+    'robot',
+    'robot create',
+    'robot list',
+    'robot disable',
+    'robot enable',
+    'robot remove',
+    'robot rotate',
+    'token',
+    'token create',
+    'token list',
+    'token revoke',
+    'token rotate',
     'repo',
     'repo list',
     'repo visibility',
@@ -78,7 +94,8 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'repo', 'keys', 'config']) assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
+  for (const name of ['serve', 'user', 'robot', 'token', 'repo', 'keys', 'config'])
+    assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)
 })
