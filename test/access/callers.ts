@@ -3,7 +3,9 @@
  * knock at: three of alice's, one of each visibility, and one that is not there.
  */
 import assert from 'node:assert/strict'
+import { makeToken, revokeToken } from '../../registry/access-tokens.ts'
 import { updateAccount } from '../../registry/accounts.ts'
+import { giveRobot, giveToken, scopesIn } from '../support/access-tokens.ts'
 import { basic, Client, type PushedImage } from '../support/client.ts'
 import type { TestRegistry } from '../support/start-registry.ts'
 import { es256, partsOf, strangersKey } from './forge.ts'
@@ -28,6 +30,13 @@ export const identities = [
   'expired token',
   'token of a changed account',
   'forged token',
+  'robot',
+  'narrowed token',
+  'Bearer of an access token',
+  'token of a robot',
+  'revoked access token',
+  'expired access token',
+  'token of a revoked access token',
 ] as const
 
 export type Identity = (typeof identities)[number]
@@ -79,6 +88,7 @@ export async function setScene(registry: TestRegistry): Promise<Scene> {
   const everything = ['registry:catalog:*', ...Object.values(repositories).map((name) => `repository:${name}:pull,push,delete`)]
   const tokenOf = (authorization: string | undefined, ...scopes: string[]) => bearer(registry, authorization, ...scopes)
   const expired = await tokenOf(basic('alice'), ...everything)
+  const expiredAccessToken = await giveExpiring(registry)
   registry.advance(pastTokenMs)
   const ofChanged = await tokenOf(basic('changed'), ...everything)
   await updateAccount(database, 'changed', { isAdmin: true })
@@ -104,8 +114,44 @@ export async function setScene(registry: TestRegistry): Promise<Scene> {
     'expired token': expired,
     'token of a changed account': ofChanged,
     'forged token': `Bearer ${es256(partsOf(ownerToken.slice('Bearer '.length)), strangersKey().privateKey)}`,
+    'expired access token': basic('alice', expiredAccessToken),
+    ...(await showAccessTokens(registry, (authorization) => tokenOf(authorization, ...everything))),
   }
   return { callers, images }
+}
+
+type Showing =
+  | 'robot'
+  | 'narrowed token'
+  | 'Bearer of an access token'
+  | 'token of a robot'
+  | 'revoked access token'
+  | 'token of a revoked access token'
+
+async function showAccessTokens(
+  registry: TestRegistry,
+  buy: (authorization: string) => Promise<string>,
+): Promise<Pick<Scene['callers'], Showing>> {
+  const { database, clock } = registry.services.registry
+  const pulling = await giveRobot(registry, { namespace: 'alice', name: 'puller' }, 'pull alice/app*')
+  const revoked = basic('alice', await giveToken(registry, { account: 'alice', name: 'revoked' }, 'pull,push,delete,admin *'))
+  const ofRevoked = await buy(revoked)
+  await revokeToken(database, { account: 'alice', name: 'revoked', nowMs: clock() })
+  return {
+    robot: basic('alice.ci', await giveRobot(registry, { namespace: 'alice', name: 'ci' }, 'pull,push,delete *')),
+    'narrowed token': basic('alice', await giveToken(registry, { account: 'alice', name: 'narrow' }, `pull ${repositories.private}`)),
+    'Bearer of an access token': `Bearer ${await giveToken(registry, { account: 'alice', name: 'all' }, 'pull,push,delete,admin *')}`,
+    'token of a robot': await buy(basic('alice.puller', pulling)),
+    'revoked access token': revoked,
+    'token of a revoked access token': ofRevoked,
+  }
+}
+
+/** Alice's, for everything, and shorter-lived than what is issued to her. */
+async function giveExpiring({ services: { registry } }: TestRegistry): Promise<string> {
+  const nowMs = registry.clock()
+  const wish = { account: 'alice', name: 'expired', scopes: scopesIn('pull,push,delete,admin *'), expiresAtMs: nowMs + 60_000, nowMs }
+  return (await makeToken(registry.database, wish)).secret
 }
 
 async function pushImages(registry: TestRegistry): Promise<Scene['images']> {

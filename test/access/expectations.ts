@@ -53,6 +53,13 @@ const everyone: Rule = {
   'expired token': ok,
   'token of a changed account': ok,
   'forged token': ok,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': ok,
+  'expired access token': ok,
+  'token of a revoked access token': ok,
 }
 
 const anyoneSignedIn: Rule = {
@@ -74,6 +81,13 @@ const anyoneSignedIn: Rule = {
   'expired token': invalid,
   'token of a changed account': invalid,
   'forged token': invalid,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': invalid,
 }
 
 const catalog: Rule = {
@@ -95,6 +109,13 @@ const catalog: Rule = {
   'expired token': invalid,
   'token of a changed account': invalid,
   'forged token': invalid,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': invalid,
 }
 
 const pull: Rule = {
@@ -116,6 +137,13 @@ const pull: Rule = {
   'expired token': invalid,
   'token of a changed account': invalid,
   'forged token': invalid,
+  robot: ok,
+  'narrowed token': [ok, denied, denied, denied],
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': invalid,
 }
 
 const push: Rule = {
@@ -137,6 +165,13 @@ const push: Rule = {
   'expired token': invalid,
   'token of a changed account': invalid,
   'forged token': invalid,
+  robot: ok,
+  'narrowed token': denied,
+  'Bearer of an access token': ok,
+  'token of a robot': narrow,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': invalid,
 }
 
 const remove: Rule = {
@@ -158,6 +193,13 @@ const remove: Rule = {
   'expired token': invalid,
   'token of a changed account': invalid,
   'forged token': invalid,
+  robot: ok,
+  'narrowed token': denied,
+  'Bearer of an access token': ok,
+  'token of a robot': narrow,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': invalid,
 }
 
 /** Outside the registry protocol the challenge is Basic, which has no word for what was wrong. */
@@ -180,6 +222,13 @@ const search: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
 
 /** The API of an open registry asks nobody for credentials, but what is sent must be right. */
@@ -202,7 +251,17 @@ const unlessWrong: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
+
+/** Nobody is asked for a login, but whoever shows an access token is held to it. */
+const unlessWrongOrNarrow: Rule = { ...unlessWrong, 'narrowed token': [ok, denied, denied, denied] }
 
 const tokens: Rule = {
   nobody: ok,
@@ -223,6 +282,13 @@ const tokens: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': no,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
 
 const metrics: Rule = {
@@ -244,6 +310,13 @@ const metrics: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: denied,
+  'narrowed token': denied,
+  'Bearer of an access token': denied,
+  'token of a robot': no,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
 
 const apiList: Rule = {
@@ -265,6 +338,13 @@ const apiList: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: ok,
+  'narrowed token': ok,
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
 
 const apiRead: Rule = {
@@ -286,6 +366,13 @@ const apiRead: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: ok,
+  'narrowed token': [ok, denied, denied, denied],
+  'Bearer of an access token': ok,
+  'token of a robot': ok,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
 
 const settings: Rule = {
@@ -307,6 +394,13 @@ const settings: Rule = {
   'expired token': no,
   'token of a changed account': no,
   'forged token': no,
+  robot: denied,
+  'narrowed token': denied,
+  'Bearer of an access token': ok,
+  'token of a robot': no,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
 }
 
 const pulls = { login: pull, open: everyone, challenge: 'repository:<name>:pull' } as const
@@ -368,7 +462,7 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'HEAD /metrics': { ...basic, login: metrics, open: metrics, status: 200 },
   'GET /api/v1/repositories': { ...basic, login: apiList, open: unlessWrong, status: 200 },
   'HEAD /api/v1/repositories': { ...basic, login: apiList, open: unlessWrong, status: 200 },
-  'GET /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrong, status: found },
-  'HEAD /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrong, status: found },
+  'GET /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrongOrNarrow, status: found },
+  'HEAD /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrongOrNarrow, status: found },
   'PATCH /api/v1/repositories/*name': { ...basic, login: settings, open: settings, status: 400, body: '{"visibility":"secret"}' },
 }
