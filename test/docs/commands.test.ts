@@ -41,7 +41,8 @@ const inContainer = /(?:exec (?:-\S+ )*(?:registry|lanyard)) lanyard (?<words>[^
 function commandsOf(lines: readonly string[]): string[][] {
   return lines.flatMap((line) => {
     const words = (inClone.exec(line) ?? inContainer.exec(line))?.groups?.['words']
-    return words === undefined ? [] : [words.split(' ')]
+    // A shell takes the quotes away.
+    return words === undefined ? [] : [words.split(' ').map((word) => word.replace(/^'(.*)'$/, '$1'))]
   })
 }
 
