@@ -2,8 +2,8 @@
  * From an `Authorization` header to a caller. What the caller may do then is authorize.ts's part.
  *
  * Invariant: an unknown account, a wrong password, a disabled account and a header that cannot be read are refused with
- * the same error; the first three after the same work. So are access tokens in place of a password, among themselves: whatever
- * is wrong with one costs the same look-up, and no password is checked.
+ * the same error; the first three after the same work. So are access tokens in place of a password, among themselves: whether
+ * one is nobody's, another's, expired or revoked, it costs one look-up, and no password is checked.
  */
 import { RegistryError } from '../oci/errors.ts'
 import { hasAccessTokenForm } from './access-token.ts'

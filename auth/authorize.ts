@@ -57,7 +57,7 @@ function lacksRight(identity: Identity, request: Request): string {
   if (identity.kind === 'anonymous') return `authentication required: log in to ${inWords(request)}`
   if (identity.token && !isWithinToken(identity, request)) return lacksTokenScope(identity, identity.token, request)
   const { name: account, kind, robotOf = '' } = identity.account
-  if (kind === 'robot') return `the robot "${account}" may not ${inWords(request)}: it works in ${robotOf} alone`
+  if (kind === 'robot') return `robot "${account}" may not ${inWords(request)}, because it works in ${robotOf} alone`
   const toAsk = 'name' in request ? `${namespaceOf(request.name)} or an administrator` : 'an administrator'
   const instead = request.kind === 'repository' && request.action === 'push' ? `push to ${account}/${restOf(request.name)}, or ` : ''
   return `account "${account}" may not ${inWords(request)}: ${instead}ask ${toAsk} for it`

@@ -86,9 +86,9 @@ function mayPull(account: Account | undefined, visibility: Visibility | undefine
   return visibility !== undefined && openTo(account).includes(visibility)
 }
 
-/** The visibilities that let this caller pull from a namespace which is not its own. To a robot of another one it is a stranger. */
+/** The visibilities that let this caller pull from a namespace which is not its own. */
 function openTo(account: Account | undefined): readonly Visibility[] {
-  return account?.kind === 'person' ? ['internal', 'public'] : ['public']
+  return account ? ['internal', 'public'] : ['public']
 }
 
 /** Which repositories a list may name: all, or those of the namespaces together with those of the visibilities. */

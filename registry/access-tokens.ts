@@ -4,7 +4,7 @@
  *
  * Invariant: what is done to a token acts on the next request, also with a bearer token that was issued for it before.
  */
-import { hashAccessToken, hintOf, makeAccessToken, type AccessTokenSecret, type TokenScope } from '../auth/access-token.ts'
+import { hashAccessToken, hintOf, makeAccessToken, type AccessTokenSecret, type TokenKind, type TokenScope } from '../auth/access-token.ts'
 import type { FoundToken } from '../auth/identity.ts'
 import { RegistryError } from '../oci/errors.ts'
 import {
@@ -61,13 +61,17 @@ export interface TokenWish {
   readonly nowMs: number
 }
 
-/** @throws {RegistryError} parameterInvalid: no such account, no name for a token, one that the account has already, an expiry that is over, or too many tokens */
+/** For a person. @throws {RegistryError} parameterInvalid: no such account, no name for a token, one that the account has already, an expiry that is over, or too many tokens */
 export async function makeToken(database: Database, wish: TokenWish): Promise<MadeToken> {
-  return database.write((tx) => makeTokenIn(tx, wish))
+  return database.write(async (tx) => {
+    const made = await makeTokenIn(tx, wish)
+    if (made.kind === 'robot') throw invalid(`"${wish.account}" is a robot, which has one token: rotate it, or make another robot`)
+    return made
+  })
 }
 
-/** The same within a transaction, for what makes more than the token. */
-export async function makeTokenIn(tx: Writer, wish: TokenWish): Promise<MadeToken> {
+/** The same within a transaction and for a robot too, for what makes more than the token. */
+export async function makeTokenIn(tx: Writer, wish: TokenWish): Promise<MadeToken & { readonly kind: TokenKind }> {
   const { account: accountName, name, scopes, expiresAtMs, nowMs } = wish
   if (!namePattern.test(name)) throw invalid('the name of a token has 1 to 64 letters, digits, dots, dashes and underscores')
   if (expiresAtMs !== undefined && !(expiresAtMs > nowMs)) throw invalid('a token must expire later than now')
@@ -89,7 +93,7 @@ export async function makeTokenIn(tx: Writer, wish: TokenWish): Promise<MadeToke
     created_at_ms: nowMs,
     expires_at_ms: expiresAtMs ?? null,
   })
-  return { secret, token: factsOf(await getToken(tx, wish), nowMs) }
+  return { secret, token: factsOf(await getToken(tx, wish), nowMs), kind: account.kind }
 }
 
 /** Forgets tokens that ended long ago, and all that have ended where there are many. */

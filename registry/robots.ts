@@ -56,6 +56,7 @@ export async function makeRobot(database: Database, wish: RobotWish): Promise<Ma
   const { namespace, name, scopes, expiresAtMs, nowMs } = wish
   const fullName = fullNameOf(namespace, name)
   requireUsable(scopes, namespace)
+  if (!descriptionPattern.test(wish.description ?? '')) throw invalid('a description is one line of at most 255 characters')
   return database.write(async (tx) => {
     const namespaceId = await ensureOwnerNamespace(tx, namespace, nowMs)
     if (namespaceId === undefined) throw unknownNamespace(namespace)
@@ -130,8 +131,9 @@ function fullNameOf(namespace: string, name: string): string {
 }
 
 const maxFullNameLength = 64
+const descriptionPattern = /^[^\p{Cc}]{0,255}$/u
 
-/** Elsewhere a robot may do no more than anybody: what could never be used is a mistake. */
+/** Elsewhere a robot pulls what is open to every account, and no more: what could never be used is a mistake. */
 function requireUsable(scopes: readonly TokenScope[], namespace: string): void {
   if (scopes.some(({ actions }) => actions.includes('admin')))
     throw invalid('a robot administers nothing: give the access token of a person for that')

@@ -14,48 +14,32 @@ export interface AccountRow {
   readonly credential_version: number
   readonly created_at_ms: number
   readonly kind: 'person' | 'robot'
-  /** The name of the namespace that owns a robot; null for a person. */
+  /** The name of a robot's namespace. */
   readonly robot_of: string | null
 }
 
-/** Of the account, joined with the namespace that owns it if it is a robot. */
-export const accountColumns = [
-  'account.id',
-  'account.name',
-  'account.password_hash',
-  'account.is_admin',
-  'account.is_disabled',
-  'account.credential_version',
-  'account.created_at_ms',
-  'account.kind',
-  'namespace.name as robot_of',
-] as const
+const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms', 'kind'] as const
+
+/** A sub-query, not a join: it is not even run for a person, who has no such namespace. */
+const robotOf = sql<string | null>`(select namespace.name from namespace where namespace.id = account.namespace_id)`.as('robot_of')
 
 /** On the path of every request with a token. */
 export const accountById = new Statement<{ id: number }, AccountRow>((db, value) =>
-  db
-    .selectFrom('account')
-    .leftJoin('namespace', 'namespace.id', 'account.namespace_id')
-    .select(accountColumns)
-    .where('account.id', '=', value('id')),
+  db.selectFrom('account').select(columns).select(robotOf).where('id', '=', value('id')),
 )
 
 /** On the path of every request with Basic credentials. */
 export const accountByName = new Statement<{ name: string }, AccountRow>((db, value) =>
-  db
-    .selectFrom('account')
-    .leftJoin('namespace', 'namespace.id', 'account.namespace_id')
-    .select(accountColumns)
-    .where('account.name', '=', value('name')),
+  db.selectFrom('account').select(columns).select(robotOf).where('name', '=', value('name')),
 )
 
 export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {
   return db
     .selectFrom('account')
-    .leftJoin('namespace', 'namespace.id', 'account.namespace_id')
-    .select(accountColumns)
-    .where('account.name', '>', page.after ?? '')
-    .orderBy('account.name')
+    .select(columns)
+    .select(robotOf)
+    .where('name', '>', page.after ?? '')
+    .orderBy('name')
     .limit(page.limit)
     .execute()
 }

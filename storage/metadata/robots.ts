@@ -1,13 +1,27 @@
 /**
  * Rows of robots: accounts that a namespace owns. What they share with the accounts of people is in accounts.ts.
  */
-import { accountColumns, type AccountRow } from './accounts.ts'
+import type { AccountRow } from './accounts.ts'
 import type { Reader, Writer } from './schema.ts'
 
 export interface RobotRow extends AccountRow {
   readonly description: string
   readonly created_by: string | null
 }
+
+const columns = [
+  'account.id',
+  'account.name',
+  'account.password_hash',
+  'account.is_admin',
+  'account.is_disabled',
+  'account.credential_version',
+  'account.created_at_ms',
+  'account.kind',
+  'account.description',
+  'account.created_by',
+  'namespace.name as robot_of',
+] as const
 
 /** The id of a namespace, created if it is that of an account or of a repository; undefined: there is none of that name. */
 export async function ensureOwnerNamespace(tx: Writer, name: string, nowMs: number): Promise<number | undefined> {
@@ -60,7 +74,7 @@ export async function listRobots(db: Reader, page: { namespaceId: number; after:
   return db
     .selectFrom('account')
     .innerJoin('namespace', 'namespace.id', 'account.namespace_id')
-    .select([...accountColumns, 'account.description', 'account.created_by'])
+    .select(columns)
     .where('account.namespace_id', '=', page.namespaceId)
     .where('account.name', '>', page.after ?? '')
     .orderBy('account.name')

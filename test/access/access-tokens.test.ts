@@ -348,3 +348,31 @@ test('a flood of wrong access tokens checks no password', async (t) => {
   assert.equal(check.mock.callCount(), 0)
   assert.ok(replies.every((reply) => errorsOf(reply)[0]?.code === 'UNAUTHORIZED'))
 })
+
+test('a narrow token cannot tell what there is beyond it, whatever its account could see', async (t) => {
+  const { registry } = await setStage(t)
+  const repositories = { private: 'alice/app-1', internal: 'alice/app-2', public: 'alice/app-3' } as const
+  for (const [visibility, name] of Object.entries(repositories)) {
+    await new Client(registry).pushImage(name, 'v1')
+    await registry.setVisibility(name, visibility as keyof typeof repositories)
+  }
+  const secret = await giveToken(registry, { account: 'alice', name: 'ci' }, 'pull team/*', 'pull base/linux')
+  const names = [...Object.values(repositories), 'alice/app-4']
+  const issued = await bearer(registry, basic('alice', secret), ...names.map((name) => `repository:${name}:pull,push`))
+  for (const authorization of [basic('alice', secret), `Bearer ${secret}`, issued]) {
+    for (const line of [
+      'GET /v2/<name>/manifests/v1',
+      'HEAD /v2/<name>/manifests/v1',
+      'GET /v2/<name>/tags/list',
+      'GET /api/v1/repositories/<name>',
+    ]) {
+      const [first, ...others] = await Promise.all(
+        names.map(async (name) =>
+          JSON.stringify(lookOf(await send(registry, line.replace('<name>', name), { authorization }))).replaceAll(name, '<name>'),
+        ),
+      )
+      assert.match(first ?? '', /"status":40[13]/)
+      for (const other of others) assert.equal(other, first, line)
+    }
+  }
+})

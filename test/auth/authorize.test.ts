@@ -191,7 +191,7 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     basic(holding(makeRobot('bob', 'ci'), { actions: ['pull'], repositories: '*' })),
     on('pull', 'private'),
     'denied',
-    'the robot "bob.ci" may not pull alice/app: it works in bob alone',
+    'robot "bob.ci" may not pull alice/app, because it works in bob alone',
   ],
   ['password, metrics', basic(bob), { kind: 'metrics' }, 'denied', 'account "bob" may not read the metrics: ask an administrator for it'],
 ]

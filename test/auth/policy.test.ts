@@ -253,12 +253,12 @@ test('a token for everything changes nothing', () => {
   )
 })
 
-test('a robot does in its namespace what a maintainer does, and elsewhere what anybody may', () => {
+test('a robot does in its namespace what a maintainer does, and elsewhere what any account may', () => {
   const robot = { kind: 'account', account: makeRobot('alice', 'ci') } as const
   for (const visibility of [undefined, 'private', 'internal', 'public'] as const) assert.equal(actionsOf(closed, robot, visibility), all)
   const stranger = { kind: 'account', account: makeRobot('bob', 'ci') } as const
   const rights = ([undefined, 'private', 'internal', 'public'] as const).map((visibility) => actionsOf(closed, stranger, visibility))
-  assert.deepEqual(rights, ['', '', '', 'pull'])
+  assert.deepEqual(rights, ['', '', 'pull', 'pull'])
   for (const request of [{ kind: 'settings', name: repo('alice/app') }, { kind: 'administration' }, { kind: 'metrics' }] as const)
     assert.equal(isAllowed(closed, robot, request), false)
 })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { suite, test, type TestContext } from 'node:test'
 import { hashAccessToken, type TokenScope } from '../../auth/access-token.ts'
 import type { FoundToken } from '../../auth/identity.ts'
-import { TokenUses, type MadeToken } from '../../registry/access-tokens.ts'
+import { makeToken, TokenUses, type MadeToken } from '../../registry/access-tokens.ts'
 import { accountDirectory, addAccount, updateAccount } from '../../registry/accounts.ts'
 import {
   changeRobotScopes,
@@ -88,6 +88,8 @@ suite('making a robot', () => {
       { scopes: [{ actions: ['push'], repositories: 'team*' }] },
       /pushes and deletes in team\/ alone, not on team\*/,
     ],
+    ['a description of several lines', { description: 'a\nb' }, /^a description is one line of at most 255 characters$/],
+    ['a long description', { description: 'x'.repeat(256) }, /^a description is one line of at most 255 characters$/],
     ['a time that is over', { expiresAtMs: 1 }, /^a token must expire later than now$/],
   ]
   for (const [title, facts, message] of refused) {
@@ -135,6 +137,17 @@ suite('a robot', () => {
       const error = await assertRejected('parameterInvalid', updateAccount(database, 'team.ci', change))
       assert.equal(error.message, '"team.ci" is a robot: it has no password but a token, and administers nothing')
     }
+  })
+
+  test('has one token: no other is made for it', async (t) => {
+    const { make, database, list, now } = await setStage(t)
+    await make()
+    const error = await assertRejected(
+      'parameterInvalid',
+      makeToken(database, { account: 'team.ci', name: 'more', scopes, expiresAtMs: undefined, nowMs: now() }),
+    )
+    assert.equal(error.message, '"team.ci" is a robot, which has one token: rotate it, or make another robot')
+    assert.equal((await list())[0]?.tokens.length, 1)
   })
 
   test('is disabled and enabled again with the token that it had', async (t) => {
