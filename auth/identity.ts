@@ -2,7 +2,7 @@
  * Who is asking: accounts, the anonymous caller, and how a request showed it. The rows are storage's, the checks of
  * passwords and tokens are in their own files, and what a caller may do is decided in policy.ts alone.
  *
- * Invariant: an account's name is one component of a repository name, because it is also the namespace that it owns.
+ * Invariant: a person's name is one component of a repository name, because it is also the namespace that it owns.
  */
 import { RegistryError } from '../oci/errors.ts'
 import { isRepositoryName } from '../oci/repository-name.ts'
@@ -17,6 +17,10 @@ export interface Account {
   readonly passwordHash: string
   /** Grows with every change of password, role or status; whatever was issued under another value is void. */
   readonly credentialVersion: number
+  /** A robot is a machine's account: it works in one namespace and manages nothing. */
+  readonly kind: 'person' | 'robot'
+  /** The name of a robot's namespace; undefined for a person. */
+  readonly robotOf: string | undefined
 }
 
 export type Identity = { readonly kind: 'anonymous' } | { readonly kind: 'account'; readonly account: Account }

@@ -11,8 +11,10 @@ import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
+import { addNamespaceCommands } from './namespace.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addServeCommand } from './serve.ts'
+import { addTeamCommands } from './team.ts'
 import { CommandError } from './terminal.ts'
 import { addUserCommands } from './user.ts'
 
@@ -27,6 +29,8 @@ const program = new Command('lanyard')
 
 addServeCommand(program)
 addUserCommands(program)
+addNamespaceCommands(program)
+addTeamCommands(program)
 addRepositoryCommands(program)
 addKeyCommands(program)
 addConfigCommands(program)

@@ -12,6 +12,7 @@ import { Tokens } from '../auth/tokens.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { accountDirectory } from '../registry/accounts.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
+import { Rights } from '../registry/rights.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { releaseReserve } from '../storage/reserve-file.ts'
@@ -38,6 +39,8 @@ export interface Services extends Surroundings {
   readonly settings: Settings
   readonly policy: PolicySettings
   readonly registry: Registry
+  /** The policy, asked with what the rows say about the caller. */
+  readonly rights: Rights
   readonly authenticator: Authenticator
   readonly passwords: Passwords
   readonly tokens: Tokens
@@ -68,6 +71,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     newId: randomUUID,
     processId: randomUUID(),
   })
+  const policy: PolicySettings = { isOpen: settings.access === 'open', namespaceCreation: settings.namespaces.create }
   const accounts = accountDirectory(database)
   const passwords = new Passwords({
     cost: settings.auth.bcryptCost,
@@ -82,8 +86,9 @@ export async function createServices(settings: Settings, surroundings: Surroundi
   return {
     ...surroundings,
     settings,
-    policy: { isOpen: settings.access === 'open' },
+    policy,
     registry,
+    rights: new Rights(database, policy),
     authenticator: new CountedAuthenticator({ accounts, passwords, tokens }, surroundings.metrics.recordLogin),
     passwords,
     tokens,

@@ -13,24 +13,31 @@ export interface AccountRow {
   readonly is_disabled: number
   readonly credential_version: number
   readonly created_at_ms: number
+  readonly kind: 'person' | 'robot'
+  /** The name of a robot's namespace. */
+  readonly robot_of: string | null
 }
 
-const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms'] as const
+const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms', 'kind'] as const
+
+/** A sub-query, not a join: it is not even run for a person, who has no such namespace. */
+const robotOf = sql<string | null>`(select namespace.name from namespace where namespace.id = account.namespace_id)`.as('robot_of')
 
 /** On the path of every request with a token. */
 export const accountById = new Statement<{ id: number }, AccountRow>((db, value) =>
-  db.selectFrom('account').select(columns).where('id', '=', value('id')),
+  db.selectFrom('account').select(columns).select(robotOf).where('id', '=', value('id')),
 )
 
 /** On the path of every request with Basic credentials. */
 export const accountByName = new Statement<{ name: string }, AccountRow>((db, value) =>
-  db.selectFrom('account').select(columns).where('name', '=', value('name')),
+  db.selectFrom('account').select(columns).select(robotOf).where('name', '=', value('name')),
 )
 
 export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {
   return db
     .selectFrom('account')
     .select(columns)
+    .select(robotOf)
     .where('name', '>', page.after ?? '')
     .orderBy('name')
     .limit(page.limit)

@@ -4,14 +4,25 @@
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import type { Account, AccountDirectory, Caller, Identity } from '../../auth/identity.ts'
+import { roles, type Grant } from '../../auth/roles.ts'
 import type { Access } from '../../auth/scope.ts'
 import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
-import { parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
+import { namespaceOf, parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
 
 export const anonymous: Identity = { kind: 'anonymous' }
 
 export function makeAccount(name: string, facts: Partial<Account> = {}): Account {
-  return { id: 1, name, isAdmin: false, isDisabled: false, passwordHash: '', credentialVersion: 1, ...facts }
+  return {
+    id: 1,
+    name,
+    isAdmin: false,
+    isDisabled: false,
+    passwordHash: '',
+    credentialVersion: 1,
+    kind: 'person',
+    robotOf: undefined,
+    ...facts,
+  }
 }
 
 export function signedIn(name: string, facts: Partial<Account> = {}): Identity {
@@ -76,8 +87,25 @@ export const anyIdentity: fc.Arbitrary<Identity> = fc.oneof(
   fc
     .record({ name: fc.constantFrom('alice', 'bob', 'carol', 'team'), isAdmin: fc.boolean(), isDisabled: fc.boolean() })
     .map(({ name, isAdmin, isDisabled }) => signedIn(name, { isAdmin, isDisabled })),
+  fc.constantFrom('alice', 'bob', undefined).map((robotOf) => signedIn('robot', { kind: 'robot', robotOf })),
 )
 export const anyName = fc.constantFrom(...names).map(repo)
 export const anyVisibility = fc.constantFrom(undefined, ...visibilities)
 export const anyAction = fc.constantFrom('pull', 'push', 'delete')
+export const anyRole = fc.constantFrom(undefined, 'none' as const, ...roles)
+
+/** Grants of one account over the names above, several for one place included. */
+export const anyGrants: fc.Arbitrary<Grant[]> = fc.array(
+  fc.oneof(
+    fc.record({
+      namespace: fc.constantFrom('alice', 'bob', 'team', 'alice-2'),
+      repository: fc.constant(''),
+      role: fc.constantFrom(...roles),
+    }),
+    fc
+      .record({ repository: fc.constantFrom(...names), role: fc.constantFrom('none' as const, ...roles) })
+      .map((grant) => ({ ...grant, namespace: namespaceOf(repo(grant.repository)) })),
+  ),
+  { maxLength: 6 },
+)
 export const anySettings = fc.record({ isOpen: fc.boolean() })

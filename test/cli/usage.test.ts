@@ -4,8 +4,10 @@ import { suite, test } from 'node:test'
 import { Command } from 'commander'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
+import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTeamCommands } from '../../cli/team.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { settingRows, flagNameOf } from '../../server/config/settings.ts'
 import { runLanyard } from '../support/spawn-lanyard.ts'
@@ -14,6 +16,8 @@ function everyCommand(): Command[] {
   const program = new Command('lanyard')
   addServeCommand(program)
   addUserCommands(program)
+  addNamespaceCommands(program)
+  addTeamCommands(program)
   addRepositoryCommands(program)
   addKeyCommands(program)
   addConfigCommands(program)
@@ -34,6 +38,23 @@ test('these are the commands', () => {
     'user enable',
     'user role',
     'user remove',
+    'namespace',
+    'namespace list',
+    'namespace show',
+    'namespace create',
+    'namespace rename',
+    'namespace remove',
+    'namespace grant',
+    'namespace revoke',
+    'namespace members',
+    'namespace visibility',
+    'team',
+    'team list',
+    'team show',
+    'team create',
+    'team remove',
+    'team add',
+    'team drop',
     'repo',
     'repo list',
     'repo visibility',
@@ -78,7 +99,8 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'repo', 'keys', 'config']) assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
+  for (const name of ['serve', 'user', 'namespace', 'team', 'repo', 'keys', 'config'])
+    assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)
 })

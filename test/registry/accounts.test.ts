@@ -37,7 +37,16 @@ suite('the directory of accounts', () => {
     assert.ok(alice)
     assert.deepEqual(
       { ...alice, id: 0 },
-      { id: 0, name: 'alice', isAdmin: false, isDisabled: false, passwordHash: 'hash of alice', credentialVersion: 1 },
+      {
+        id: 0,
+        name: 'alice',
+        isAdmin: false,
+        isDisabled: false,
+        passwordHash: 'hash of alice',
+        credentialVersion: 1,
+        kind: 'person',
+        robotOf: undefined,
+      },
     )
     assert.deepEqual(await directory.findAccountById(alice.id), alice)
     assert.equal(await directory.findAccountByName('bob'), undefined)
