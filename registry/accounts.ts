@@ -49,7 +49,7 @@ export async function addAccount(database: Database, account: NewAccount): Promi
   await database.write(async (tx) => {
     const isNew = await createAccount(tx, account)
     if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
-    // The account would own what others put there.
+    // The account would own what others put there. Administrators lose nothing by it.
     if (await hasGrantedOwner(tx, account.name)) throw new RegistryError('parameterInvalid', { message: takenByNamespace(account.name) })
     await ensureNamespace(tx, { name: account.name, accountId: null, nowMs: account.nowMs })
     await requireAdministrator(tx, 'there is no administrator yet: the first account must be one')

@@ -169,14 +169,18 @@ export async function listMembers(db: Reader, { namespaceId, after, limit }: Mem
     .execute()
 }
 
-/** Whether anyone, or any team, owns the namespace of this name by a grant. */
+/** Whether a team, or anyone who is no administrator, owns the namespace of this name by a grant. */
 export async function hasGrantedOwner(db: Reader, namespace: string): Promise<boolean> {
   const row = await db
     .selectFrom('role_grant')
-    .select('id')
-    .where('namespace_id', '=', (where) => where.selectFrom('namespace').select('namespace.id').where('namespace.name', '=', namespace))
-    .where('repository', '=', '')
-    .where('role', '=', 'owner')
+    .leftJoin('account', 'account.id', 'role_grant.account_id')
+    .select('role_grant.id')
+    .where('role_grant.namespace_id', '=', (where) =>
+      where.selectFrom('namespace').select('namespace.id').where('namespace.name', '=', namespace),
+    )
+    .where('role_grant.repository', '=', '')
+    .where('role_grant.role', '=', 'owner')
+    .where((where) => where.or([where('account.is_admin', '=', 0), where('role_grant.team_id', 'is not', null)]))
     .limit(1)
     .executeTakeFirst()
   return row !== undefined
