@@ -7,8 +7,9 @@
 import { RegistryError } from '../oci/errors.ts'
 import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
 import { describeTokenScopes } from './access-token.ts'
-import type { AccountIdentity, Caller, HeldToken, Identity } from './identity.ts'
+import type { Account, AccountIdentity, Caller, HeldToken, Identity } from './identity.ts'
 import { isAllowed, isWithinToken, type PolicySettings, type Request } from './policy.ts'
+import { leastRoleFor, type Role } from './roles.ts'
 import { catalogAccess, covers, formatScope, type Access, type Action, type WantedAction } from './scope.ts'
 
 /**
@@ -56,11 +57,46 @@ function lacksScope(request: Request): string {
 function lacksRight(identity: Identity, request: Request): string {
   if (identity.kind === 'anonymous') return `authentication required: log in to ${inWords(request)}`
   if (identity.token && !isWithinToken(identity, request)) return lacksTokenScope(identity, identity.token, request)
-  const { name: account, kind, robotOf = '' } = identity.account
-  if (kind === 'robot') return `robot "${account}" may not ${inWords(request)}, because it works in ${robotOf} alone`
-  const toAsk = 'name' in request ? `${namespaceOf(request.name)} or an administrator` : 'an administrator'
-  const instead = request.kind === 'repository' && request.action === 'push' ? `push to ${account}/${restOf(request.name)}, or ` : ''
-  return `account "${account}" may not ${inWords(request)}: ${instead}ask ${toAsk} for it`
+  const { account } = identity
+  const instead = canPushBelowOwnName(account, request) ? `push to ${account.name}/${restOf(request.name)}, or ` : ''
+  const who = account.kind === 'robot' ? 'robot' : 'account'
+  return `${who} "${account.name}" may not ${inWords(request)}${whyNot(account, request)}: ${instead}ask ${whomToAsk(request)} for it`
+}
+
+function canPushBelowOwnName(account: Account, request: Request): request is Request & { kind: 'repository' } {
+  return account.kind === 'person' && request.kind === 'repository' && request.action === 'push'
+}
+
+/** What is missing, as a part of the sentence. */
+function whyNot(account: Account, request: Request): string {
+  const namespace = namespaceIn(request)
+  if (namespace === undefined || account.isDisabled) return ''
+  if (account.kind === 'robot') return account.robotOf === namespace ? '' : `, because it works in ${account.robotOf} alone`
+  if ('isNamespaceAbsent' in request && request.isNamespaceAbsent && isPush(request))
+    return `, because there is no namespace ${namespace} and only administrators create one`
+  return `, which takes the role ${roleNeeded(request)}`
+}
+
+function isPush(request: Request): boolean {
+  return request.kind === 'repository' && request.action === 'push'
+}
+
+function roleNeeded(request: Request): Role {
+  if (request.kind === 'repository') return leastRoleFor(request.action)
+  return request.kind === 'namespace' && request.action === 'see' ? 'reader' : 'owner'
+}
+
+function whomToAsk(request: Request): string {
+  const namespace = namespaceIn(request)
+  if (namespace === undefined || ('isNamespaceAbsent' in request && request.isNamespaceAbsent && isPush(request))) return 'an administrator'
+  const owners = ('owners' in request && request.owners) || []
+  return `${owners.length > 0 ? owners.join(', ') : `an owner of ${namespace}`} or an administrator`
+}
+
+/** The namespace whose owners could grant this; undefined: it is not theirs to grant. */
+function namespaceIn(request: Request): string | undefined {
+  if (request.kind === 'namespace') return request.namespace
+  return 'name' in request ? namespaceOf(request.name) : undefined
 }
 
 /** The same whether or not the account could: otherwise a narrow token would tell which repositories there are beyond it. */
@@ -78,6 +114,9 @@ function restOf(name: RepositoryName): string {
 function inWords(request: Request): string {
   if (request.kind === 'repository') return `${verbs[request.action]} ${request.name}`
   if (request.kind === 'settings') return `change the settings of ${request.name}`
+  if (request.kind === 'namespace') return `${request.action} the namespace ${request.namespace}`
+  if (request.kind === 'team') return `${teamVerbs[request.action]} the team ${request.team}`
+  if (request.kind === 'account') return `see or change the account ${request.account}`
   return wholeRegistry[request.kind]
 }
 
@@ -85,9 +124,12 @@ const verbs = { pull: 'pull', push: 'push to', delete: 'delete from' } as const 
 
 const nouns = { pull: 'pull on', push: 'push to', delete: 'delete in' } as const satisfies Record<Action, string>
 
+const teamVerbs = { see: 'see', members: 'change the members of', manage: 'manage' } as const
+
 const wholeRegistry = {
   base: 'use this registry',
   catalog: 'list the repositories',
   administration: 'administer this registry',
+  namespaceCreation: 'create namespaces',
   metrics: 'read the metrics',
 } as const satisfies Partial<Record<Request['kind'], string>>

@@ -4,35 +4,61 @@
  *
  * Invariants: what no rule allows is denied. A repository that does not exist is decided exactly like a private one. An access
  * token never allows what its account may not, and what it does not cover is denied whoever may do it without.
- * Pure: no clock, no rows, no HTTP.
+ * Pure: no clock, no rows, no HTTP; what grants give a caller is looked up by registry/rights.ts and stands in the request.
  */
 import { isRepositoryName, namespaceOf, type NameRange, type RepositoryName } from '../oci/repository-name.ts'
 import { coveredNames, covers } from './access-token.ts'
 import type { Account, Identity } from './identity.ts'
+import { allows, pullableBy, type Grant, type GrantedRole } from './roles.ts'
 import { repositoryActions, type Access, type Action } from './scope.ts'
 
-/** Who may pull without owning the namespace: nobody, any signed-in account, anyone. */
+/** Who may pull without a role in the namespace: nobody, any signed-in account, anyone. */
 export type Visibility = 'private' | 'internal' | 'public'
 
 export interface PolicySettings {
   /** Everyone may pull, push and delete in every repository without a login; administration and settings stay closed. */
   readonly isOpen: boolean
+  /** Who may create a namespace that is not of their own name; undefined: administrators. */
+  readonly namespaceCreation?: 'everyone' | 'administrators'
+}
+
+/** What rows say about one account in one place. */
+export interface Standing {
+  /** What grants give the account there; undefined: no grant is about it. */
+  readonly role?: GrantedRole | undefined
+  /** There is no such namespace yet: pushing into it would create it. */
+  readonly isNamespaceAbsent?: boolean
+  /** Who could give more: for the words of a refusal alone, never for its reason. */
+  readonly owners?: readonly string[]
 }
 
 export type Request =
   /** To learn that this is a registry and that one is signed in. */
   | { readonly kind: 'base' }
-  | {
+  | ({
       readonly kind: 'repository'
       readonly action: Action
       readonly name: RepositoryName
       /** undefined: there is no such repository. */
       readonly visibility: Visibility | undefined
-    }
+    } & Standing)
   | { readonly kind: 'catalog' }
   | { readonly kind: 'administration' }
   /** To change who may see a repository. */
-  | { readonly kind: 'settings'; readonly name: RepositoryName }
+  | ({ readonly kind: 'settings'; readonly name: RepositoryName } & Standing)
+  /** To see a namespace and its members, or to change them and its settings. */
+  | ({ readonly kind: 'namespace'; readonly action: 'see' | 'manage'; readonly namespace: string } & Standing)
+  | { readonly kind: 'namespaceCreation' }
+  /** To see who is in a team, to add and remove members, or to make, describe and remove the team and name its managers. */
+  | {
+      readonly kind: 'team'
+      readonly action: 'see' | 'members' | 'manage'
+      readonly team: string
+      /** Of the caller in the team. */
+      readonly membership: 'member' | 'manager' | undefined
+    }
+  /** To see or change what concerns one account; those of others are administration. */
+  | { readonly kind: 'account'; readonly account: string }
   | { readonly kind: 'metrics' }
 
 /**
@@ -54,64 +80,97 @@ export function isWithinToken(identity: Identity, request: Request): boolean {
 function mayAccount(settings: PolicySettings, identity: Identity, request: Request): boolean {
   const account = identity.kind === 'account' ? identity.account : undefined
   if (account?.isDisabled) return false
-  if (account?.isAdmin) return true
-  switch (request.kind) {
-    case 'repository':
-      return settings.isOpen || worksIn(account, request.name) || (request.action === 'pull' && mayPull(account, request.visibility))
-    case 'settings':
-      return ownsNamespace(account, request.name)
-    case 'base':
-      return true
-    case 'catalog':
-      // Anyone may ask: the answer holds only what `listableBy` lets through.
-      return true
-    case 'administration':
-    case 'metrics':
-    default:
-      return false
-  }
+  if (account?.isAdmin && account.kind === 'person') return true
+  // Anyone may ask for the catalog: the answer holds only what `listableBy` lets through.
+  if (request.kind === 'base' || request.kind === 'catalog') return true
+  if (request.kind === 'repository') return settings.isOpen || mayUse(settings, account, request)
+  if (request.kind === 'settings') return roleOf(account, namespaceOf(request.name), request) === 'owner'
+  if (request.kind === 'namespace') return mayTouch(account, request)
+  return account?.kind === 'person' && mayManage(settings, account, request)
 }
 
-/** A person's own name is a namespace of theirs. A robot's is not: it is owned itself. */
-function ownsNamespace(account: Account | undefined, name: RepositoryName): boolean {
-  return account?.kind === 'person' && namespaceOf(name) === account.name
+function mayUse(settings: PolicySettings, account: Account | undefined, request: Request & { kind: 'repository' }): boolean {
+  const { action, visibility } = request
+  if (allows(roleOf(account, namespaceOf(request.name), request), action)) return true
+  if (action === 'pull' && visibility !== undefined && openTo(account).includes(visibility)) return true
+  // Whoever pushes into it first creates it and owns it then; clients look before they push.
+  return request.isNamespaceAbsent === true && mayCreateNamespaces(settings, account)
 }
 
-/** Who may pull, push and delete: the owner, and a robot of the namespace, which does there what a maintainer does. */
-function worksIn(account: Account | undefined, name: RepositoryName): boolean {
-  return ownsNamespace(account, name) || (account?.kind === 'robot' && namespaceOf(name) === account.robotOf)
+function mayTouch(account: Account | undefined, request: Request & { kind: 'namespace' }): boolean {
+  const role = roleOf(account, request.namespace, request)
+  return role === 'owner' || (request.action === 'see' && allows(role, 'pull'))
 }
 
-function mayPull(account: Account | undefined, visibility: Visibility | undefined): boolean {
-  return visibility !== undefined && openTo(account).includes(visibility)
+/** What is not about one place, for people alone. */
+function mayManage(settings: PolicySettings, account: Account, request: Request): boolean {
+  if (request.kind === 'team') return teamActions[request.membership ?? 'stranger'].includes(request.action)
+  if (request.kind === 'namespaceCreation') return mayCreateNamespaces(settings, account)
+  return request.kind === 'account' && account.name === request.account
 }
 
-/** The visibilities that let this caller pull from a namespace which is not its own. */
+const teamActions: Readonly<Record<'stranger' | 'member' | 'manager', readonly string[]>> = {
+  stranger: [],
+  member: ['see'],
+  manager: ['see', 'members'],
+}
+
+function mayCreateNamespaces(settings: PolicySettings, account: Account | undefined): boolean {
+  return settings.namespaceCreation === 'everyone' && account?.kind === 'person'
+}
+
+/** The role in a namespace: the owner's in that of one's own name, a robot's in its own and nowhere else, a person's by grants. */
+function roleOf(account: Account | undefined, namespace: string, { role }: Standing): GrantedRole | undefined {
+  if (account === undefined) return undefined
+  if (account.kind === 'robot') return account.robotOf === namespace ? 'maintainer' : undefined
+  return account.name === namespace ? 'owner' : role
+}
+
+/** The visibilities that let this caller pull where it has no role. */
 function openTo(account: Account | undefined): readonly Visibility[] {
   return account ? ['internal', 'public'] : ['public']
 }
 
-/** Which repositories a list may name: all, or those of the namespaces together with those of the visibilities. */
+/** Whether grants can change anything for this identity: only then are they worth a look. */
+export function isGrantable(identity: Identity): identity is Identity & { kind: 'account' } {
+  return identity.kind === 'account' && identity.account.kind === 'person' && !identity.account.isAdmin && !identity.account.isDisabled
+}
+
+/**
+ * Which repositories a list may name: all, or those of the namespaces but for the ones of `without`, together with those of
+ * the visibilities and those named.
+ */
 export type Listing = (
   | { readonly kind: 'all' }
-  | { readonly kind: 'some'; readonly namespaces: readonly string[]; readonly visibilities: readonly Visibility[] }
+  | {
+      readonly kind: 'some'
+      readonly namespaces: readonly string[]
+      readonly visibilities: readonly Visibility[]
+      readonly repositories: readonly string[]
+      readonly without: readonly string[]
+    }
 ) & {
   /** Of these only the ones with such names; absent: whatever they are called. */
   readonly within?: readonly NameRange[]
 }
 
-/** Exactly the repositories that this identity may pull, as a filter for catalog and search. */
-export function listableBy(settings: PolicySettings, identity: Identity): Listing {
+/** Exactly the repositories that this identity may pull, as a filter for catalog and search. `grants`: all that it has. */
+export function listableBy(settings: PolicySettings, identity: Identity, grants: readonly Grant[]): Listing {
   const within = identity.kind === 'account' && identity.token ? coveredNames(identity.token.scopes, 'pull') : undefined
-  const listing = listableByAccount(settings, identity.kind === 'account' ? identity.account : undefined)
+  const listing = listableByAccount(settings, identity.kind === 'account' ? identity.account : undefined, grants)
   return within === undefined ? listing : { ...listing, within }
 }
 
-function listableByAccount(settings: PolicySettings, account: Account | undefined): Listing {
-  if (account?.isDisabled) return { kind: 'some', namespaces: [], visibilities: [] }
-  if (account?.isAdmin || settings.isOpen) return { kind: 'all' }
-  const own = account?.kind === 'robot' ? account.robotOf : account?.name
-  return { kind: 'some', namespaces: own === undefined ? [] : [own], visibilities: openTo(account) }
+function listableByAccount(settings: PolicySettings, account: Account | undefined, grants: readonly Grant[]): Listing {
+  const nothing = { kind: 'some', namespaces: [], visibilities: [], repositories: [], without: [] } as const
+  if (account?.isDisabled) return nothing
+  if ((account?.isAdmin && account.kind === 'person') || settings.isOpen) return { kind: 'all' }
+  const visibilities = openTo(account)
+  if (!account) return { ...nothing, visibilities }
+  if (account.kind === 'robot') return { ...nothing, visibilities, namespaces: account.robotOf === undefined ? [] : [account.robotOf] }
+  // In the namespace of one's own name grants change nothing.
+  const { namespaces, repositories, without } = pullableBy(grants.filter((grant) => grant.namespace !== account.name))
+  return { kind: 'some', visibilities, namespaces: [account.name, ...namespaces], repositories, without }
 }
 
 export interface ScopeWish {
@@ -119,6 +178,8 @@ export interface ScopeWish {
   readonly requested: readonly Access[]
   /** Asked once per repository, by a name that is valid; undefined: there is no such repository. */
   readonly visibilityOf: (name: RepositoryName) => Promise<Visibility | undefined>
+  /** Asked only for what the identity may not do without it. */
+  readonly standingIn: (name: RepositoryName) => Promise<Standing>
 }
 
 /**
@@ -136,11 +197,16 @@ export async function grantScopes(settings: PolicySettings, wish: ScopeWish): Pr
 
 async function grantRepository(settings: PolicySettings, wish: ScopeWish, access: Access): Promise<Action[]> {
   const { name } = access
+  const { identity } = wish
   if (!isRepositoryName(name)) return []
   const asked = access.actions.includes('*') ? repositoryActions : repositoryActions.filter((action) => access.actions.includes(action))
   if (asked.length === 0) return []
   const visibility = await wish.visibilityOf(name)
-  return asked.filter((action) => isAllowed(settings, wish.identity, { kind: 'repository', action, name, visibility }))
+  const allowedBy = (standing: Standing) =>
+    asked.filter((action) => isAllowed(settings, identity, { kind: 'repository', action, name, visibility, ...standing }))
+  const anyway = allowedBy({})
+  if (anyway.length === asked.length || !isGrantable(identity)) return anyway
+  return allowedBy(await wish.standingIn(name))
 }
 
 function grantRegistry(settings: PolicySettings, wish: ScopeWish, access: Access): string[] {

@@ -11,9 +11,11 @@ import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
+import { addNamespaceCommands } from './namespace.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addRobotCommands } from './robot.ts'
 import { addServeCommand } from './serve.ts'
+import { addTeamCommands } from './team.ts'
 import { CommandError } from './terminal.ts'
 import { addTokenCommands } from './token.ts'
 import { addUserCommands } from './user.ts'
@@ -29,6 +31,8 @@ const program = new Command('lanyard')
 
 addServeCommand(program)
 addUserCommands(program)
+addNamespaceCommands(program)
+addTeamCommands(program)
 addRobotCommands(program)
 addTokenCommands(program)
 addRepositoryCommands(program)

@@ -8,7 +8,7 @@ import { listRepositories, type RepositoryRow } from '../storage/metadata/reposi
 import type { Reader } from '../storage/metadata/schema.ts'
 import { addDataFlags } from './config.ts'
 import { withDatabase } from './open-database.ts'
-import { CommandError, formatTable, print } from './terminal.ts'
+import { CommandError, confirm, formatTable, print } from './terminal.ts'
 
 const visibilities = ['private', 'internal', 'public'] as const
 
@@ -18,7 +18,8 @@ export function addRepositoryCommands(program: Command): void {
   addDataFlags(
     repository
       .command('visibility <name> <visibility>')
-      .description('who may pull: private (its owner and administrators), internal (anyone signed in), public (anyone)'),
+      .description('who may pull: private (whoever has a role), internal (anyone signed in), public (anyone)')
+      .option('--yes', 'do not ask before it becomes public'),
   ).action(visibility)
 }
 
@@ -35,10 +36,11 @@ async function list(options: { json?: true }, command: Command): Promise<void> {
   })
 }
 
-async function visibility(...[nameText, wish, , command]: [string, string, object, Command]): Promise<void> {
+async function visibility(...[nameText, wish, options, command]: [string, string, { yes?: true }, Command]): Promise<void> {
   const name = parseRepositoryName(nameText)
   const visibility = visibilities.find((each) => each === wish)
   if (!visibility) throw new CommandError(`a visibility is one of ${visibilities.join(', ')}, not "${wish}"`)
+  if (visibility === 'public') await confirm(`anyone who reaches the registry may then pull ${name}`, { isSure: options.yes === true })
   await withDatabase(command, async ({ database }) => {
     await changeVisibility(database, name, visibility)
     print(`${name} is ${visibility} now\n`)

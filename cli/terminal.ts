@@ -19,6 +19,22 @@ export async function readPassword(options: { fromStdin: boolean }): Promise<str
   return password
 }
 
+/**
+ * Goes on only if the person says yes: `isSure` says it beforehand, for scripts.
+ * @throws {CommandError} they do not, or there is neither a terminal nor `--yes`
+ */
+export async function confirm(consequence: string, { isSure }: { isSure: boolean }): Promise<void> {
+  if (isSure) return
+  if (!process.stdin.isTTY) throw new CommandError(`${consequence}: add --yes if that is what you want`)
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = await lines.question(`${consequence}. Go on? [y/N] `)
+    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed')
+  } finally {
+    lines.close()
+  }
+}
+
 async function ask(question: string): Promise<string> {
   process.stderr.write(question)
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })

@@ -95,6 +95,11 @@ export const errorTable = {
   tokenInvalid: row('UNAUTHORIZED', 401, 'the token is expired or not valid: log in again'),
   scopeInsufficient: row('UNAUTHORIZED', 401, 'the token does not cover this request'),
   denied: row('DENIED', 403, 'requested access to the resource is denied'),
+  namespaceUnknown: row('NAME_UNKNOWN', 404, 'the namespace does not exist in this registry'),
+  teamUnknown: row('UNSUPPORTED', 404, 'the team does not exist in this registry'),
+  memberUnknown: row('UNSUPPORTED', 404, 'it is not a member there'),
+  nameTaken: row('UNSUPPORTED', 409, 'the name is taken: choose another'),
+  namespaceInUse: row('UNSUPPORTED', 409, 'the namespace is in use: empty it first'),
   loginBusy: row('UNAVAILABLE', 503, 'too many logins are being checked at once: try again in a moment'),
 
   // requests in general

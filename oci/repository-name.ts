@@ -59,6 +59,22 @@ export interface NameRange {
   readonly before: string
 }
 
+/** More than enough for a word, and so that there is room for what comes below it. */
+const maxNamespaceLength = 64
+
+/**
+ * The name of a new namespace or team: what can be the first component of a repository name, at most 64 characters.
+ * @throws {RegistryError} nameInvalid: `text` is anything else
+ */
+export function parseNamespaceName(text: string): string {
+  const isName = text.length <= maxNamespaceLength && isRepositoryName(text) && !text.includes('/')
+  if (!isName) throw new RegistryError('nameInvalid', { message: namespaceRule, detail: { name: text.slice(0, maxNamespaceLength) } })
+  return text
+}
+
+const namespaceRule =
+  'the name is not valid: use 1 to 64 lower-case letters and digits, which single . _ __ or any number of - may separate'
+
 /** The first component: the part that grants and quotas are given to. */
 export function namespaceOf(name: RepositoryName): string {
   const end = name.indexOf('/')

@@ -20,6 +20,8 @@ import {
   type AccountRow,
 } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
+import { hasGrantedOwner } from '../storage/metadata/grants.ts'
+import { ensureNamespace } from '../storage/metadata/namespaces.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import type { TokenUses } from './access-tokens.ts'
 import { isRobotName } from './robots.ts'
@@ -48,7 +50,11 @@ export interface NewAccount {
   readonly nowMs: number
 }
 
-/** @throws {RegistryError} parameterInvalid: the name is taken or a robot's, or it would be the first account and no administrator */
+/**
+ * Creates a person's account, and the namespace of its name if there is none.
+ * @throws {RegistryError} parameterInvalid: the name is taken, also as a namespace that others own, or a robot's, or it would be
+ * the first account and no administrator
+ */
 export async function addAccount(database: Database, account: NewAccount): Promise<void> {
   await database.write(async (tx) => {
     if (await isRobotName(tx, account.name)) {
@@ -57,13 +63,24 @@ export async function addAccount(database: Database, account: NewAccount): Promi
     }
     const isNew = await createAccount(tx, account)
     if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
+    // The account would own what others put there. Administrators lose nothing by it.
+    if (await hasGrantedOwner(tx, account.name)) throw new RegistryError('parameterInvalid', { message: takenByNamespace(account.name) })
+    await ensureNamespace(tx, { name: account.name, accountId: null, nowMs: account.nowMs })
     await requireAdministrator(tx, 'there is no administrator yet: the first account must be one')
   })
 }
 
+function takenByNamespace(name: string): string {
+  return `there is a namespace "${name}" that others own: choose another name, or rename the namespace first`
+}
+
 /** Creates the first administrator. @returns false when there are accounts already. */
 export async function addFirstAdministrator(database: Database, account: NewAccount): Promise<boolean> {
-  return database.write(async (tx) => !(await hasAccounts(tx)) && createAccount(tx, { ...account, isAdmin: true }))
+  return database.write(async (tx) => {
+    if (await hasAccounts(tx)) return false
+    await ensureNamespace(tx, { name: account.name, accountId: null, nowMs: account.nowMs })
+    return createAccount(tx, { ...account, isAdmin: true })
+  })
 }
 
 /**
@@ -86,7 +103,7 @@ export async function updateAccount(database: Database, name: string, change: Ac
   })
 }
 
-/** Its repositories stay; only administrators reach them then. @throws {RegistryError} parameterInvalid */
+/** Its namespace and repositories stay; only administrators and those whom it granted a role reach them then. @throws {RegistryError} parameterInvalid */
 export async function removeAccount(database: Database, name: string): Promise<void> {
   await database.write(async (tx) => {
     if (!(await deleteAccount(tx, name))) throw unknownAccount(name)

@@ -104,7 +104,7 @@ function describe(row: ReferrerRow): string {
 }
 
 /** Reads one more than asked, to know whether another page follows. */
-async function pageOf<T>({ limit }: PageRequest, read: (limit: number) => Promise<T[]>): Promise<Page<T>> {
+export async function pageOf<T>({ limit }: { readonly limit: number }, read: (limit: number) => Promise<T[]>): Promise<Page<T>> {
   if (limit === 0) return { items: [], hasMore: false }
   const items = await read(limit + 1)
   return { items: items.slice(0, limit), hasMore: items.length > limit }

@@ -103,6 +103,8 @@ async function pushOrForget(
 
 export interface Mount {
   readonly target: RepositoryName
+  /** Whose push it is: owns the namespace, should that be new. */
+  readonly accountId?: number | null
   readonly digest: SupportedDigest
   /** The repository to take it from, or all those that the caller may pull; undefined: nowhere but the target itself. */
   readonly source: RepositoryRow | RepositoryFilter | undefined
@@ -114,7 +116,12 @@ export async function mountBlob(registry: Registry, mount: Mount): Promise<boole
   if (!(await hasBlob(registry, mount.target, mount.digest)) && !(await isMountable(registry, mount))) return false
   return database.write(async (tx) => {
     const nowMs = clock()
-    const repositoryId = await ensureRepository(tx, { name: mount.target, visibility: rules.defaultVisibility, nowMs })
+    const repositoryId = await ensureRepository(tx, {
+      name: mount.target,
+      visibility: rules.defaultVisibility,
+      accountId: mount.accountId ?? null,
+      nowMs,
+    })
     return linkBlob(tx, { repositoryId, digest: mount.digest, nowMs })
   })
 }

@@ -23,6 +23,8 @@ export interface ManifestPush {
   readonly bytes: Uint8Array
   /** Account name, null when nobody is signed in. */
   readonly by: string | null
+  /** The id of the same account: it owns the namespace, should that be new. */
+  readonly accountId?: number | null
 }
 
 export interface PushedManifest {
@@ -43,7 +45,12 @@ export async function pushManifest(registry: Registry, push: ManifestPush): Prom
   const tags = push.reference.kind === 'tag' ? [push.reference.tag] : push.extraTags
   await database.write(async (tx) => {
     const nowMs = clock()
-    const repositoryId = await ensureRepository(tx, { name: push.repository, visibility: rules.defaultVisibility, nowMs })
+    const repositoryId = await ensureRepository(tx, {
+      name: push.repository,
+      visibility: rules.defaultVisibility,
+      accountId: push.accountId ?? null,
+      nowMs,
+    })
     await requireContent(tx, repositoryId, mustBeHere(manifest.references, rules.missingContent))
     await putManifest(tx, manifestRow({ push, manifest, digest, repositoryId, nowMs }), manifest.references.map(referenceRow))
     for (const tag of tags) await setTag(tx, { repositoryId, tag, digest, nowMs, by: push.by })

@@ -174,7 +174,12 @@ export class SessionWriter {
     await database.write(async (tx) => {
       const nowMs = clock()
       await putBlob(tx, { digest, sizeBytes: this.#bytesStored, nowMs })
-      const repositoryId = await ensureRepository(tx, { name: this.#key.repository, visibility: rules.defaultVisibility, nowMs })
+      const repositoryId = await ensureRepository(tx, {
+        name: this.#key.repository,
+        visibility: rules.defaultVisibility,
+        accountId: this.#key.accountId,
+        nowMs,
+      })
       await linkBlob(tx, { repositoryId, digest, nowMs })
       await deleteSession(tx, this.#key.id)
     })

@@ -13,6 +13,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { TokenUses } from '../registry/access-tokens.ts'
 import { accountDirectory } from '../registry/accounts.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
+import { Rights } from '../registry/rights.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { releaseReserve } from '../storage/reserve-file.ts'
@@ -39,6 +40,8 @@ export interface Services extends Surroundings {
   readonly settings: Settings
   readonly policy: PolicySettings
   readonly registry: Registry
+  /** The policy, asked with what the rows say about the caller. */
+  readonly rights: Rights
   readonly authenticator: Authenticator
   readonly passwords: Passwords
   readonly tokens: Tokens
@@ -69,6 +72,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     newId: randomUUID,
     processId: randomUUID(),
   })
+  const policy: PolicySettings = { isOpen: settings.access === 'open', namespaceCreation: settings.namespaces.create }
   const accounts = accountDirectory(database, new TokenUses(registry))
   const passwords = new Passwords({
     cost: settings.auth.bcryptCost,
@@ -83,8 +87,9 @@ export async function createServices(settings: Settings, surroundings: Surroundi
   return {
     ...surroundings,
     settings,
-    policy: { isOpen: settings.access === 'open' },
+    policy,
     registry,
+    rights: new Rights(database, policy),
     authenticator: new CountedAuthenticator({ accounts, passwords, tokens }, surroundings.metrics.recordLogin),
     passwords,
     tokens,

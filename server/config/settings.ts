@@ -116,6 +116,12 @@ export const settingTable = [
     doc: 'Who may pull from a repository that is created by its first push: private its owner, internal every account, public anyone without a login. Use internal in a team that shares by default; repositories that exist keep theirs.',
   }),
   setting({
+    key: 'namespaces.create',
+    schema: oneOf(['everyone', 'administrators']),
+    default: 'administrators',
+    doc: 'Who may create a namespace that is not of their own name, by the first push into it or by itself; its creator owns it. Use everyone in a team that trusts itself to choose names; robots never create one.',
+  }),
+  setting({
     key: 'delete.enabled',
     schema: truth(),
     default: true,

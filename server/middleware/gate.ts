@@ -3,7 +3,6 @@
  * not allow. Every endpoint goes through here, HEAD, mounts and uploads included.
  */
 import { accountNameOf, type Caller } from '../../auth/identity.ts'
-import { authorize } from '../../auth/authorize.ts'
 import { catalogAccess, formatScope } from '../../auth/scope.ts'
 import { endpoints, parseTarget, type RequestTarget } from '../../oci/endpoints.ts'
 import { RegistryError } from '../../oci/errors.ts'
@@ -28,7 +27,7 @@ export async function passGate(ctx: Context, services: Services): Promise<Exchan
   const caller = services.policy.isOpen ? openCaller : await callerOf(ctx, services)
   ctx.state.account = accountNameOf(caller.identity)
   const repository = 'name' in target ? await findRepository(services.registry, target.name) : undefined
-  admit(services, caller, { target, action, repository })
+  await admit(services, caller, { target, action, repository })
   return { ctx, services, target, caller, repository }
 }
 
@@ -67,10 +66,11 @@ function admit(
   services: Services,
   caller: Caller,
   asked: { target: RequestTarget; action: Action; repository: RepositoryRow | undefined },
-): void {
+): Promise<void> {
   const { target, action, repository } = asked
-  if (action === 'none') return authorize(services.policy, caller, { kind: 'base' })
-  if (action === 'catalog') return authorize(services.policy, caller, { kind: 'catalog' })
+  const { rights } = services
+  if (action === 'none') return rights.authorize(caller, { kind: 'base' })
+  if (action === 'catalog') return rights.authorize(caller, { kind: 'catalog' })
   if (!('name' in target)) throw new RegistryError('internal', { cause: new Error(`no rule for ${target.endpoint}`) })
-  authorize(services.policy, caller, { kind: 'repository', action, name: target.name, visibility: repository?.visibility })
+  return rights.authorize(caller, { kind: 'repository', action, name: target.name, visibility: repository?.visibility })
 }

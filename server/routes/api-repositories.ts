@@ -2,8 +2,6 @@
  * `/api/v1/repositories`: what repositories there are, and who may see one. Not the registry protocol: an API of Lanyard's own.
  */
 import { z } from 'zod'
-import { authorize } from '../../auth/authorize.ts'
-import { listableBy } from '../../auth/policy.ts'
 import type { Caller } from '../../auth/identity.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { nextLink, parsePageSize } from '../../oci/paging.ts'
@@ -24,11 +22,11 @@ const patchSchema = z.strictObject({ visibility: z.enum(['private', 'internal', 
 
 export async function listRepositories(ctx: Context, services: Services): Promise<void> {
   const caller = await callerOf(ctx, services)
-  authorize(services.policy, caller, { kind: 'catalog' })
+  await services.rights.authorize(caller, { kind: 'catalog' })
   const query = queryOf(ctx)
   const limit = parsePageSize(query.get('n') ?? undefined, pageSize)
   const page = { after: query.get('last') ?? undefined, limit }
-  const { items, hasMore } = await repositoriesFor(services.registry, listableBy(services.policy, caller.identity), page)
+  const { items, hasMore } = await repositoriesFor(services.registry, await services.rights.listingFor(caller.identity), page)
   const last = items.at(-1)?.name
   if (hasMore && last !== undefined) ctx.set('Link', nextLink('/api/v1/repositories', { n: String(limit), last }))
   replyJson(ctx, { repositories: items.map(describe) })
@@ -38,7 +36,7 @@ export async function getRepository(ctx: Context, services: Services, nameText: 
   const caller = await callerOf(ctx, services)
   const name = parseRepositoryName(nameText)
   const repository = await findRepository(services.registry, name)
-  authorize(services.policy, caller, { kind: 'repository', action: 'pull', name, visibility: repository?.visibility })
+  await services.rights.authorize(caller, { kind: 'repository', action: 'pull', name, visibility: repository?.visibility })
   if (!repository) throw new RegistryError('nameUnknown')
   replyJson(ctx, describe(repository))
 }
@@ -47,7 +45,7 @@ export async function getRepository(ctx: Context, services: Services, nameText: 
 export async function patchRepository(ctx: Context, services: Services, nameText: string): Promise<void> {
   const caller = await callerOf(ctx, services)
   const name = parseRepositoryName(nameText)
-  authorize(services.policy, caller, { kind: 'settings', name })
+  await services.rights.authorize(caller, { kind: 'settings', name })
   const change = parsePatch(await readBody(ctx, bodyBytes, 'requestTooLarge'))
   await changeVisibility(services.registry.database, name, change.visibility)
   await getRepository(ctx, services, name)

@@ -2,7 +2,6 @@
  * Lists: tags of a repository, repositories, referrers of a manifest, and the search of `docker search`.
  * Spec: distribution-spec v1.1.1, "Listing Tags" (end-8), "Listing Referrers" (end-12); catalog and search are older.
  */
-import { listableBy } from '../../auth/policy.ts'
 import { parseDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { nextLink, parsePageSize } from '../../oci/paging.ts'
@@ -23,7 +22,7 @@ export const getTags: Handler<'tags'> = async ({ ctx, services, repository, targ
 export const getCatalog: Handler<'catalog'> = async ({ ctx, services, caller }) => {
   const query = queryOf(ctx)
   const limit = parsePageSize(query.get('n') ?? undefined, services.settings.lists.pageSize)
-  const filter = listableBy(services.policy, caller.identity)
+  const filter = await services.rights.listingFor(caller.identity)
   const { items, hasMore } = await repositoriesFor(services.registry, filter, { after: query.get('last') ?? undefined, limit })
   const last = items.at(-1)?.name
   if (hasMore && last !== undefined) ctx.set('Link', nextLink('/v2/_catalog', { n: String(limit), last }))

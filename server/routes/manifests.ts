@@ -2,7 +2,7 @@
  * Manifests: GET and HEAD with the exact bytes and type that were pushed, PUT, DELETE of a tag or a manifest.
  * Spec: distribution-spec v1.1.1, "Pulling manifests" (end-3), "Pushing Manifests" (end-7), "Deleting Tags/Manifests" (end-9).
  */
-import { accountNameOf } from '../../auth/identity.ts'
+import { accountIdOf, accountNameOf } from '../../auth/identity.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { manifestLocation } from '../../oci/locations.ts'
 import { isTag, parseReference, parseTag, type Reference, type Tag } from '../../oci/reference.ts'
@@ -37,6 +37,7 @@ export const putManifest: Handler<'manifest'> = async ({ ctx, services, caller, 
     contentType: ctx.req.headers['content-type'],
     bytes,
     by: accountNameOf(caller.identity) ?? null,
+    accountId: accountIdOf(caller.identity),
   })
   replyEmpty(ctx, 201, {
     Location: manifestLocation(target.name, pushed.digest),

@@ -3,7 +3,6 @@
  */
 import { authorize } from '../../auth/authorize.ts'
 import type { Identity } from '../../auth/identity.ts'
-import { listableBy } from '../../auth/policy.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { parsePageSize } from '../../oci/paging.ts'
 import { searchFor } from '../../registry/list.ts'
@@ -59,7 +58,7 @@ export async function getSearch(ctx: Context, services: Services): Promise<void>
   const identity = await searcherOf(ctx, services)
   const text = (query.get('q') ?? '').slice(0, 255)
   const limit = parsePageSize(query.get('n') ?? undefined, searchLimit)
-  const found = await searchFor(services.registry, listableBy(services.policy, identity), { text, limit })
+  const found = await searchFor(services.registry, await services.rights.listingFor(identity), { text, limit })
   const results = found.map(({ name, description }) => ({ name, description, star_count: 0, is_official: false, is_automated: false }))
   replyJson(ctx, { num_results: results.length, query: text, results })
 }

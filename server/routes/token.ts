@@ -38,7 +38,9 @@ export async function postToken(ctx: Context, services: Services): Promise<void>
 async function replyToken(ctx: Context, services: Services, wish: { identity: Identity; scopes: readonly string[] }): Promise<void> {
   ctx.state.account = accountNameOf(wish.identity)
   const visibilityOf = async (name: RepositoryName) => (await findRepository(services.registry, name))?.visibility
-  const granted = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
+  const standingIn = (name: RepositoryName) => services.rights.standingOf(wish.identity, name)
+  const requested = parseScopes(wish.scopes)
+  const granted = await grantScopes(services.policy, { identity: wish.identity, requested, visibilityOf, standingIn })
   const { token, expiresInSeconds, access } = await services.tokens.issue(wish.identity, granted)
   // No issued_at: clients would add it to expires_in and compare with their own clock, which may be wrong.
   replyJson(ctx, { token, access_token: token, expires_in: expiresInSeconds, scope: formatScopes(access) }, { 'Cache-Control': 'no-store' })

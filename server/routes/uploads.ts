@@ -3,8 +3,6 @@
  * Spec: distribution-spec v1.1.1, "Pushing blobs" (end-4a, 4b, 5, 6, 11, 13) and main, "Cancelling" (end-14), "digest-algorithm" (end-4c).
  */
 import { accountIdOf } from '../../auth/identity.ts'
-import { authorize } from '../../auth/authorize.ts'
-import { isAllowed, listableBy } from '../../auth/policy.ts'
 import {
   isEmptyContent,
   isSupported,
@@ -126,21 +124,26 @@ async function tryMount(exchange: Start, query: URLSearchParams): Promise<Suppor
   const digest: Digest = parseDigest(text)
   if (!isSupported(digest)) return undefined
   const source = await mountSource(exchange, query)
-  const isMounted = await mountBlob(exchange.services.registry, { target: exchange.target.name, digest, source })
+  const isMounted = await mountBlob(exchange.services.registry, {
+    target: exchange.target.name,
+    accountId: accountIdOf(exchange.caller.identity),
+    digest,
+    source,
+  })
   return isMounted ? digest : undefined
 }
 
 /** Where the caller may take the blob from; undefined: nowhere, which must look like a blob that is not there. */
 async function mountSource({ services, caller, target, repository }: Start, query: URLSearchParams): Promise<Mount['source']> {
   // Without a source: anything this account may pull. A docker token's scope is what its client asked for, not a boundary.
-  if (!query.has('from')) return listableBy(services.policy, caller.identity)
+  if (!query.has('from')) return services.rights.listingFor(caller.identity)
   const name = mountSourceName(query)
   if (name === undefined) return undefined
   if (name === target.name) return repository
   const source = await findRepository(services.registry, name)
   const request = { kind: 'repository', action: 'pull', name, visibility: source?.visibility } as const
-  if (!isAllowed(services.policy, caller.identity, request)) return undefined
+  if (!(await services.rights.isAllowed(caller.identity, request))) return undefined
   // Allowed, but perhaps not covered by the token: then the challenge names both scopes and clients come back with a wider one.
-  authorize(services.policy, caller, request)
+  await services.rights.authorize(caller, request)
   return source
 }

@@ -3,7 +3,7 @@
  * the last time anyone was told that it exists.
  */
 import type { Digest, SupportedDigest } from '../../oci/digest.ts'
-import type { RepositoryFilter } from './repositories.ts'
+import { passes, type RepositoryFilter } from './repository-filter.ts'
 import type { Reader, Writer } from './schema.ts'
 import { Statement } from './statement.ts'
 
@@ -28,24 +28,15 @@ export const linkedBlob = new Statement<{ repositoryId: number; digest: Digest }
 
 /** Whether any repository that the filter admits links the blob. */
 export async function isLinkedSomewhere(db: Reader, digest: SupportedDigest, filter: RepositoryFilter): Promise<boolean> {
-  let query = db
+  const row = await db
     .selectFrom('blob_link')
     .innerJoin('repository', 'repository.id', 'blob_link.repository_id')
     .select('repository.id')
     .where('blob_link.digest', '=', digest)
-  if (filter.kind === 'some') {
-    const { namespaces, visibilities } = filter
-    query = query.where((where) =>
-      where.or([where('repository.namespace', 'in', [...namespaces]), where('repository.visibility', 'in', [...visibilities])]),
-    )
-  }
-  const { within } = filter
-  if (within) {
-    query = query.where((where) =>
-      where.or(within.map(({ from, before }) => where.and([where('repository.name', '>=', from), where('repository.name', '<', before)]))),
-    )
-  }
-  return (await query.limit(1).executeTakeFirst()) !== undefined
+    .where(passes(filter))
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 const upsertBlob = new Statement<{ digest: SupportedDigest; sizeBytes: number; nowMs: number }>((db, value) =>

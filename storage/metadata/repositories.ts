@@ -5,8 +5,12 @@
 import { sql } from 'kysely'
 import { compareBytes } from '../../oci/paging.ts'
 import { namespaceOf, type NameRange, type RepositoryName } from '../../oci/repository-name.ts'
+import { ensureNamespace } from './namespaces.ts'
+import { listed, passes, spansOf, withoutOf, type RepositoryFilter, type SomeRepositories } from './repository-filter.ts'
 import type { Reader, RepositoryTable, Writer } from './schema.ts'
 import { Statement } from './statement.ts'
+
+export type { RepositoryFilter } from './repository-filter.ts'
 
 export type Visibility = RepositoryTable['visibility']
 
@@ -18,15 +22,6 @@ export interface RepositoryRow {
   readonly created_at_ms: number
 }
 
-/** Which repositories an answer may name: all, or those of some namespaces together with those of some visibilities. */
-export type RepositoryFilter = (
-  | { readonly kind: 'all' }
-  | { readonly kind: 'some'; readonly namespaces: readonly string[]; readonly visibilities: readonly Visibility[] }
-) & {
-  /** Of these only the ones with such names; absent: whatever they are called. */
-  readonly within?: readonly NameRange[]
-}
-
 const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms'] as const
 
 /** On the path of every request that names a repository. */
@@ -34,16 +29,29 @@ export const repositoryByName = new Statement<{ name: RepositoryName }, Reposito
   db.selectFrom('repository').select(columns).where('name', '=', value('name')).$castTo<RepositoryRow>(),
 )
 
-/** The id of a repository, created with the given visibility when it is new. */
-export async function ensureRepository(
-  tx: Writer,
-  fresh: { name: RepositoryName; visibility: Visibility; nowMs: number },
-): Promise<number> {
+export interface EnsuredRepository {
+  readonly name: RepositoryName
+  /** Of one that is new, if its namespace says nothing else. */
+  readonly visibility: Visibility
+  /** Whose push it is: becomes the owner of a namespace that is new. */
+  readonly accountId?: number | null
+  readonly nowMs: number
+}
+
+/** The id of a repository, created when it is new, together with its namespace when that is. */
+export async function ensureRepository(tx: Writer, fresh: EnsuredRepository): Promise<number> {
   const found = await repositoryByName.first(tx, { name: fresh.name })
   if (found) return found.id
+  const { accountId = null, nowMs } = fresh
+  const namespace = await ensureNamespace(tx, { name: namespaceOf(fresh.name), accountId, nowMs })
   const { id } = await tx
     .insertInto('repository')
-    .values({ name: fresh.name, namespace: namespaceOf(fresh.name), visibility: fresh.visibility, created_at_ms: fresh.nowMs })
+    .values({
+      name: fresh.name,
+      namespace: namespace.name,
+      visibility: namespace.visibility ?? fresh.visibility,
+      created_at_ms: nowMs,
+    })
     .returning('id')
     .executeTakeFirstOrThrow()
   return id
@@ -81,17 +89,33 @@ export async function listRepositories(db: Reader, page: RepositoryPage): Promis
       .orderBy('name')
       .limit(limit)
   const ranges = (filter.within ?? [anyName]).filter(({ before }) => after < before)
-  const groups = ranges.flatMap((range) =>
+  const groups =
     filter.kind === 'all'
-      ? [pageOf(range)]
+      ? ranges.map((range) => pageOf(range).$castTo<RepositoryRow>().execute())
       : [
-          ...filter.namespaces.map((namespace) => pageOf(range).where('namespace', '=', namespace)),
-          ...filter.visibilities.map((visibility) => pageOf(range).where('visibility', '=', visibility)),
-        ],
-  )
-  const rows = (await Promise.all(groups.map((group) => group.$castTo<RepositoryRow>().execute()))).flat()
+          listSpans(db, { ...page, filter }),
+          ...ranges.flatMap((range) =>
+            filter.visibilities.map((visibility) => pageOf(range).where('visibility', '=', visibility).$castTo<RepositoryRow>().execute()),
+          ),
+        ]
+  const rows = (await Promise.all(groups)).flat()
   const byName = new Map(rows.map((row) => [row.name, row]))
   return [...byName.values()].toSorted((a, b) => compareBytes(a.name, b.name)).slice(0, limit)
+}
+
+/**
+ * One page of the repositories whose names lie in the filter's spans: span by span, each by the index on names, until the page is full.
+ * The order of the loops is given, so that the first rows are those with the smallest names and nothing is sorted.
+ */
+async function listSpans(db: Reader, page: RepositoryPage & { readonly filter: SomeRepositories }): Promise<RepositoryRow[]> {
+  const { filter, after = '', limit } = page
+  const spans = spansOf(filter).filter(([, to]) => compareBytes(after, to) < 0)
+  const { rows } = await sql<RepositoryRow>`select ${sql.join(columns.map((column) => sql.ref(`repository.${column}`)))}
+    from json_each(${JSON.stringify(spans)}) as span cross join repository
+    where repository.name >= max(span.value ->> 0, ${after}) and repository.name < span.value ->> 1
+    and repository.name > ${after} and repository.name not in ${listed(withoutOf(filter))}
+    limit ${limit}`.execute(db)
+  return rows
 }
 
 /** Repositories whose name contains `text`, the shortest first. Reads every visible name: a substring has no index. */
@@ -99,25 +123,20 @@ export async function searchRepositories(
   db: Reader,
   search: { text: string; filter: RepositoryFilter; limit: number },
 ): Promise<RepositoryRow[]> {
-  const { filter } = search
-  let query = db
+  return db
     .selectFrom('repository')
     .select(columns)
     .where(sql<boolean>`instr(name, ${search.text}) > 0`)
-  if (filter.kind === 'some') {
-    const { namespaces, visibilities } = filter
-    query = query.where((where) => where.or([where('namespace', 'in', [...namespaces]), where('visibility', 'in', [...visibilities])]))
-  }
-  const { within } = filter
-  if (within) {
-    query = query.where((where) =>
-      where.or(within.map(({ from, before }) => where.and([where('name', '>=', from), where('name', '<', before)]))),
-    )
-  }
-  return query
+    .where(passes(search.filter))
     .orderBy(sql`length(name)`)
     .orderBy('name')
     .limit(search.limit)
     .$castTo<RepositoryRow>()
     .execute()
+}
+
+/** Removes every repository of a namespace with its links, manifests and tags; the blobs stay. @returns how many. */
+export async function deleteRepositoriesOf(tx: Writer, namespace: string): Promise<number> {
+  const { numDeletedRows } = await tx.deleteFrom('repository').where('namespace', '=', namespace).executeTakeFirst()
+  return Number(numDeletedRows)
 }

@@ -3,8 +3,11 @@
  * knock at: three of alice's, one of each visibility, and one that is not there.
  */
 import assert from 'node:assert/strict'
+import type { GrantedRole } from '../../auth/roles.ts'
 import { makeToken, revokeToken } from '../../registry/access-tokens.ts'
 import { updateAccount } from '../../registry/accounts.ts'
+import { addNamespace, grantRole } from '../../registry/namespaces.ts'
+import { addTeam, addToTeam } from '../../registry/teams.ts'
 import { giveRobot, giveToken, scopesIn } from '../support/access-tokens.ts'
 import { basic, Client, type PushedImage } from '../support/client.ts'
 import type { TestRegistry } from '../support/start-registry.ts'
@@ -16,6 +19,12 @@ export const identities = [
   'empty Basic',
   'owner',
   'other user',
+  'reader',
+  'writer',
+  'maintainer',
+  'granted owner',
+  'team member',
+  'member elsewhere',
   'administrator',
   'disabled account',
   'wrong password',
@@ -84,6 +93,7 @@ export async function setScene(registry: TestRegistry): Promise<Scene> {
   for (const name of ['alice', 'bob']) await registry.addUser(name)
   // Both could do everything, if they were not what they are.
   for (const name of ['dora', 'changed']) await registry.addUser(name, { isAdmin: true })
+  await grantRoles(registry)
   const images = await pushImages(registry)
   const everything = ['registry:catalog:*', ...Object.values(repositories).map((name) => `repository:${name}:pull,push,delete`)]
   const tokenOf = (authorization: string | undefined, ...scopes: string[]) => bearer(registry, authorization, ...scopes)
@@ -100,6 +110,12 @@ export async function setScene(registry: TestRegistry): Promise<Scene> {
     'empty Basic': basic('', ''),
     owner: basic('alice'),
     'other user': basic('bob'),
+    reader: basic('rita'),
+    writer: basic('walt'),
+    maintainer: basic('mona'),
+    'granted owner': basic('olga'),
+    'team member': basic('tina'),
+    'member elsewhere': basic('eve'),
     administrator: basic('admin'),
     'disabled account': basic('dora'),
     'wrong password': basic('alice', 'not her password'),
@@ -118,6 +134,22 @@ export async function setScene(registry: TestRegistry): Promise<Scene> {
     ...(await showAccessTokens(registry, (authorization) => tokenOf(authorization, ...everything))),
   }
   return { callers, images }
+}
+
+/** In alice's namespace one for each role, a writer by a team, and one who owns another namespace. */
+async function grantRoles(registry: TestRegistry): Promise<void> {
+  const { database } = registry.services.registry
+  const granted = { namespace: 'alice', by: 'alice', nowMs: 1 }
+  const people = { rita: 'reader', walt: 'writer', mona: 'maintainer', olga: 'owner' } as const
+  for (const [account, role] of Object.entries(people) as [keyof typeof people, GrantedRole][]) {
+    await registry.addUser(account)
+    await grantRole(database, { ...granted, member: { account }, role })
+  }
+  for (const account of ['tina', 'eve']) await registry.addUser(account)
+  await addTeam(database, { name: 'crew', nowMs: 1 })
+  await addToTeam(database, 'crew', { account: 'tina', isManager: false, nowMs: 1 })
+  await grantRole(database, { ...granted, member: { team: 'crew' }, role: 'writer' })
+  await addNamespace(database, { name: 'elsewhere', owner: 'eve', by: null, nowMs: 1 })
 }
 
 type Showing =

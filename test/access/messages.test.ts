@@ -31,13 +31,48 @@ const refusals: readonly (readonly [Identity, string, number, string])[] = [
   ['nobody', 'GET /metrics', 401, 'authentication required: log in to read the metrics'],
   ['nobody', patch, 401, `authentication required: log in to change the settings of ${secret}`],
   // docker push to a namespace of another.
-  ['other token', push, 401, `account "bob" may not push to ${secret}: push to bob/app-secret, or ask alice or an administrator for it`],
-  ['other token', pull, 401, `account "bob" may not pull ${secret}: ask alice or an administrator for it`],
-  ['other token', remove, 401, `account "bob" may not delete from ${secret}: ask alice or an administrator for it`],
-  ['other user', push, 403, `account "bob" may not push to ${secret}: push to bob/app-secret, or ask alice or an administrator for it`],
-  ['other user', pull, 403, `account "bob" may not pull ${secret}: ask alice or an administrator for it`],
-  ['other user', remove, 403, `account "bob" may not delete from ${secret}: ask alice or an administrator for it`],
-  ['other user', patch, 403, `account "bob" may not change the settings of ${secret}: ask alice or an administrator for it`],
+  [
+    'other token',
+    push,
+    401,
+    `account "bob" may not push to ${secret}, which takes the role writer: push to bob/app-secret, or ask alice, olga or an administrator for it`,
+  ],
+  [
+    'other token',
+    pull,
+    401,
+    `account "bob" may not pull ${secret}, which takes the role reader: ask an owner of alice or an administrator for it`,
+  ],
+  [
+    'other token',
+    remove,
+    401,
+    `account "bob" may not delete from ${secret}, which takes the role maintainer: ask alice, olga or an administrator for it`,
+  ],
+  [
+    'other user',
+    push,
+    403,
+    `account "bob" may not push to ${secret}, which takes the role writer: push to bob/app-secret, or ask alice, olga or an administrator for it`,
+  ],
+  [
+    'other user',
+    pull,
+    403,
+    `account "bob" may not pull ${secret}, which takes the role reader: ask an owner of alice or an administrator for it`,
+  ],
+  [
+    'other user',
+    remove,
+    403,
+    `account "bob" may not delete from ${secret}, which takes the role maintainer: ask alice, olga or an administrator for it`,
+  ],
+  [
+    'other user',
+    patch,
+    403,
+    `account "bob" may not change the settings of ${secret}, which takes the role owner: ask alice, olga or an administrator for it`,
+  ],
   ['other user', 'GET /metrics', 403, 'account "bob" may not read the metrics: ask an administrator for it'],
   // A token that was made for something else.
   ['pull token', push, 401, `the token does not cover push on ${secret}: ask for the scope repository:${secret}:push`],
@@ -89,7 +124,10 @@ test('a right that was taken away is named as well, to a token that still covers
   const denied = await send(registry, `GET /v2/${repositories.internal}/manifests/v1`, { authorization: token })
   assert.deepEqual(
     [denied.status, messageOf(denied)],
-    [403, `account "bob" may not pull ${repositories.internal}: ask alice or an administrator for it`],
+    [
+      403,
+      `account "bob" may not pull ${repositories.internal}, which takes the role reader: ask an owner of alice or an administrator for it`,
+    ],
   )
   const anonymous = await send(registry, `GET /v2/${repositories.public}/manifests/v1`, { authorization: nobodys })
   assert.deepEqual([anonymous.status, messageOf(anonymous)], [401, `authentication required: log in to pull ${repositories.public}`])
@@ -99,7 +137,9 @@ test('who forgets the namespace is told where the push would go', async (t) => {
   const registry = await startRegistry(t)
   await registry.addUser('bob')
   const reply = await send(registry, 'POST /v2/hello-world/blobs/uploads/', { authorization: basic('bob') })
-  const message = 'account "bob" may not push to hello-world: push to bob/hello-world, or ask hello-world or an administrator for it'
+  const message =
+    'account "bob" may not push to hello-world, because there is no namespace hello-world and only administrators create one: ' +
+    'push to bob/hello-world, or ask an administrator for it'
   assert.equal(messageOf(reply), message)
 })
 

@@ -3,7 +3,10 @@
  */
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { parseRepositoryName } from '../../oci/repository-name.ts'
 import { addAccount, removeAccount, updateAccount } from '../../registry/accounts.ts'
+import { addNamespace, grantRole, renameNamespaceTo, revokeRole } from '../../registry/namespaces.ts'
+import { addTeam, addToTeam, dropFromTeam, removeTeam } from '../../registry/teams.ts'
 import type { Database } from '../../storage/metadata/database.ts'
 import { adminPassword, startRegistry, type TestRegistry } from '../support/start-registry.ts'
 import { basic, Client } from '../support/client.ts'
@@ -176,4 +179,91 @@ test('a repository that is closed is closed to tokens that covered it, with the 
       }
     })
   }
+})
+
+interface Held {
+  readonly title: string
+  /** Gives bob the role of a writer in alice's namespace, or in alice/app alone. */
+  readonly give: (database: Database) => Promise<void>
+  readonly take: (database: Database) => Promise<void>
+}
+
+const bobIs = { namespace: 'alice', member: { account: 'bob' } } as const
+const crewIs = { namespace: 'alice', member: { team: 'crew' } } as const
+const app = parseRepositoryName('alice/app')
+const granted = { role: 'writer', by: null, nowMs: 1 } as const
+
+async function giveByTeam(database: Database): Promise<void> {
+  await addTeam(database, { name: 'crew', nowMs: 1 })
+  await addToTeam(database, 'crew', { account: 'bob', isManager: false, nowMs: 1 })
+  await grantRole(database, { ...crewIs, ...granted })
+}
+
+const rights: readonly Held[] = [
+  {
+    title: 'a grant that is revoked',
+    give: (database) => grantRole(database, { ...bobIs, ...granted }),
+    take: (database) => revokeRole(database, bobIs),
+  },
+  {
+    title: 'a grant in one repository that is revoked',
+    give: (database) => grantRole(database, { ...bobIs, ...granted, repository: app }),
+    take: (database) => revokeRole(database, { ...bobIs, repository: app }),
+  },
+  {
+    title: 'a grant that an exception takes back',
+    give: (database) => grantRole(database, { ...bobIs, ...granted }),
+    take: (database) => grantRole(database, { ...bobIs, ...granted, repository: app, role: 'none' }),
+  },
+  { title: 'membership in a team that ends', give: giveByTeam, take: (database) => dropFromTeam(database, 'crew', 'bob') },
+  { title: 'the grant of a team that is revoked', give: giveByTeam, take: (database) => revokeRole(database, crewIs) },
+  { title: 'a team that is removed', give: giveByTeam, take: (database) => removeTeam(database, 'crew') },
+]
+
+for (const { title, give, take } of rights) {
+  test(`${title} is no right with the next request, also to a token that was issued before, in any worker`, async (t) => {
+    const { workers, registry, database } = await setStage(t)
+    await registry.addUser('bob')
+    await give(database)
+    const token = await bearer(registry, basic('bob'), 'repository:alice/app:pull,push')
+    const push = (server: Server, authorization: string) => send(server, 'POST /v2/alice/app/blobs/uploads/', { authorization })
+    for (const server of workers) {
+      for (const authorization of [token, basic('bob')])
+        assert.deepEqual([(await read(server, authorization)).status, (await push(server, authorization)).status], [200, 202])
+    }
+    await take(database)
+    for (const server of workers) {
+      for (const authorization of [token, basic('bob')])
+        assert.deepEqual([(await read(server, authorization)).status, (await push(server, authorization)).status], [403, 403])
+      const catalog = await send(server, 'GET /v2/_catalog', { authorization: basic('bob') })
+      assert.equal(catalog.text, '{"repositories":[]}')
+    }
+  })
+}
+
+test('a role that is lowered takes its rights along, and leaves those of the lower one', async (t) => {
+  const { registry, workers, database } = await setStage(t)
+  await registry.addUser('bob')
+  await grantRole(database, { ...bobIs, ...granted, role: 'maintainer' })
+  const token = await bearer(registry, basic('bob'), 'repository:alice/app:pull,push,delete')
+  await grantRole(database, { ...bobIs, ...granted, role: 'reader' })
+  for (const server of workers) {
+    const statuses = await Promise.all(
+      ['GET /v2/alice/app/manifests/v1', 'POST /v2/alice/app/blobs/uploads/', 'DELETE /v2/alice/app/manifests/v1'].map(
+        async (line) => (await send(server, line, { authorization: token })).status,
+      ),
+    )
+    assert.deepEqual(statuses, [200, 403, 403])
+  }
+})
+
+test('who pushes under a namespace that was renamed meanwhile has no right left there', async (t) => {
+  const { registry, database } = await setStage(t)
+  await registry.addUser('bob')
+  await addNamespace(database, { name: 'team', owner: 'bob', by: null, nowMs: 1 })
+  const token = await bearer(registry, basic('bob'), 'repository:team/app:pull,push', 'repository:crew/app:pull,push')
+  const push = (name: string) => send(registry, `POST /v2/${name}/blobs/uploads/`, { authorization: token })
+  assert.deepEqual([(await push('team/app')).status, (await push('crew/app')).status], [202, 401])
+  await renameNamespaceTo(database, { from: 'team', to: 'crew' })
+  assert.equal((await push('team/app')).status, 403)
 })

@@ -93,14 +93,14 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     withToken(bob),
     on('push'),
     'scopeInsufficient',
-    'account "bob" may not push to alice/app: push to bob/app, or ask alice or an administrator for it',
+    'account "bob" may not push to alice/app, which takes the role writer: push to bob/app, or ask an owner of alice or an administrator for it',
   ],
   [
     'token of one who may no longer',
     withToken(bob, 'repository:alice/app:pull'),
     on('pull', 'private'),
     'denied',
-    'account "bob" may not pull alice/app: ask alice or an administrator for it',
+    'account "bob" may not pull alice/app, which takes the role reader: ask an owner of alice or an administrator for it',
   ],
   [
     'token on the catalog',
@@ -128,14 +128,14 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     basic(bob),
     on('delete', 'public'),
     'denied',
-    'account "bob" may not delete from alice/app: ask alice or an administrator for it',
+    'account "bob" may not delete from alice/app, which takes the role maintainer: ask an owner of alice or an administrator for it',
   ],
   [
     'password, settings',
     basic(bob),
     settings,
     'denied',
-    'account "bob" may not change the settings of alice/app: ask alice or an administrator for it',
+    'account "bob" may not change the settings of alice/app, which takes the role owner: ask an owner of alice or an administrator for it',
   ],
   [
     'password, administration',
@@ -191,7 +191,7 @@ const refused: readonly (readonly [string, Caller, Request, string, string])[] =
     basic(holding(makeRobot('bob', 'ci'), { actions: ['pull'], repositories: '*' })),
     on('pull', 'private'),
     'denied',
-    'robot "bob.ci" may not pull alice/app, because it works in bob alone',
+    'robot "bob.ci" may not pull alice/app, because it works in bob alone: ask an owner of alice or an administrator for it',
   ],
   ['password, metrics', basic(bob), { kind: 'metrics' }, 'denied', 'account "bob" may not read the metrics: ask an administrator for it'],
 ]

@@ -5,9 +5,10 @@ import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { hashAccessToken, type AccessTokenSecret, type TokenAction, type TokenScope } from '../../auth/access-token.ts'
 import type { Account, AccountDirectory, AccountIdentity, Caller, FoundToken, Identity } from '../../auth/identity.ts'
+import { roles, type Grant } from '../../auth/roles.ts'
 import type { Access } from '../../auth/scope.ts'
 import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
-import { parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
+import { namespaceOf, parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
 
 export const anonymous: Identity = { kind: 'anonymous' }
 
@@ -121,4 +122,20 @@ export const anyIdentity: fc.Arbitrary<Identity> = fc.oneof(
 export const anyName = fc.constantFrom(...names).map(repo)
 export const anyVisibility = fc.constantFrom(undefined, ...visibilities)
 export const anyAction = fc.constantFrom('pull', 'push', 'delete')
+export const anyRole = fc.constantFrom(undefined, 'none' as const, ...roles)
+
+/** Grants of one account over the names above, several for one place included. */
+export const anyGrants: fc.Arbitrary<Grant[]> = fc.array(
+  fc.oneof(
+    fc.record({
+      namespace: fc.constantFrom('alice', 'bob', 'team', 'alice-2'),
+      repository: fc.constant(''),
+      role: fc.constantFrom(...roles),
+    }),
+    fc
+      .record({ repository: fc.constantFrom(...names), role: fc.constantFrom('none' as const, ...roles) })
+      .map((grant) => ({ ...grant, namespace: namespaceOf(repo(grant.repository)) })),
+  ),
+  { maxLength: 6 },
+)
 export const anySettings = fc.record({ isOpen: fc.boolean() })

@@ -5,16 +5,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Identity } from '../../auth/identity.ts'
-import { grantScopes, isAllowed, listableBy, type Listing, type Request, type Visibility } from '../../auth/policy.ts'
+import { grantScopes, isAllowed, listableBy, type Listing, type PolicySettings, type Request, type Visibility } from '../../auth/policy.ts'
+import { roleFrom, type GrantedRole } from '../../auth/roles.ts'
 import { formatScopes, parseScopes, type Access, type Action } from '../../auth/scope.ts'
 import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
 import {
   anonymous,
   anyAccount,
   anyAction,
+  anyGrants,
   anyHolder,
   anyIdentity,
   anyName,
+  anyRole,
   anySettings,
   anyVisibility,
   holding,
@@ -32,6 +35,8 @@ const identities = {
   stranger: signedIn('bob'),
   owner: signedIn('alice'),
   admin: signedIn('root', { isAdmin: true }),
+  robot: signedIn('alice', { kind: 'robot', robotOf: 'ci' }),
+  'robot of alice': signedIn('alice-ci', { kind: 'robot', robotOf: 'alice' }),
   'disabled owner': signedIn('alice', { isDisabled: true }),
   'disabled admin': signedIn('root', { isAdmin: true, isDisabled: true }),
 } satisfies Record<string, Identity>
@@ -40,10 +45,10 @@ type Who = keyof typeof identities
 const all = 'pull push delete'
 /** What each may do in alice/app, by its visibility; `closed` unless said. */
 const rights: readonly (readonly [Visibility | undefined, Partial<Record<Who, string>>])[] = [
-  [undefined, { owner: all, admin: all }],
-  ['private', { owner: all, admin: all }],
-  ['internal', { stranger: 'pull', owner: all, admin: all }],
-  ['public', { anonymous: 'pull', stranger: 'pull', owner: all, admin: all }],
+  [undefined, { owner: all, 'robot of alice': all, admin: all }],
+  ['private', { owner: all, 'robot of alice': all, admin: all }],
+  ['internal', { stranger: 'pull', robot: 'pull', owner: all, 'robot of alice': all, admin: all }],
+  ['public', { anonymous: 'pull', stranger: 'pull', robot: 'pull', owner: all, 'robot of alice': all, admin: all }],
 ]
 
 for (const [visibility, table] of rights) {
@@ -67,14 +72,30 @@ function actionsOf(settings: { isOpen: boolean }, identity: Identity, visibility
 }
 
 const other: readonly (readonly [Request, readonly Who[]])[] = [
-  [{ kind: 'base' }, ['anonymous', 'stranger', 'owner', 'admin']],
-  [{ kind: 'catalog' }, ['anonymous', 'stranger', 'owner', 'admin']],
+  [{ kind: 'base' }, ['anonymous', 'stranger', 'owner', 'admin', 'robot', 'robot of alice']],
+  [{ kind: 'catalog' }, ['anonymous', 'stranger', 'owner', 'admin', 'robot', 'robot of alice']],
   [{ kind: 'administration' }, ['admin']],
   [{ kind: 'metrics' }, ['admin']],
   [{ kind: 'settings', name: repo('alice/app') }, ['owner', 'admin']],
   [{ kind: 'settings', name: repo('alice') }, ['owner', 'admin']],
   [{ kind: 'settings', name: repo('alice-2/app') }, ['admin']],
   [{ kind: 'settings', name: repo('team/alice') }, ['admin']],
+  [{ kind: 'settings', name: repo('bob/app'), role: 'owner' }, ['stranger', 'owner', 'admin']],
+  [{ kind: 'settings', name: repo('bob/app'), role: 'maintainer' }, ['stranger', 'admin']],
+  [{ kind: 'settings', name: repo('alice/app'), role: 'none' }, ['owner', 'admin']],
+  [{ kind: 'namespace', action: 'see', namespace: 'alice' }, ['owner', 'admin', 'robot of alice']],
+  [{ kind: 'namespace', action: 'manage', namespace: 'alice' }, ['owner', 'admin']],
+  [{ kind: 'namespace', action: 'see', namespace: 'team', role: 'reader' }, ['stranger', 'owner', 'admin']],
+  [{ kind: 'namespace', action: 'manage', namespace: 'team', role: 'maintainer' }, ['admin']],
+  [{ kind: 'namespace', action: 'manage', namespace: 'team', role: 'owner' }, ['stranger', 'owner', 'admin']],
+  [{ kind: 'namespace', action: 'see', namespace: 'team', isNamespaceAbsent: true }, ['admin']],
+  [{ kind: 'namespaceCreation' }, ['admin']],
+  [{ kind: 'team', action: 'see', team: 'crew', membership: undefined }, ['admin']],
+  [{ kind: 'team', action: 'see', team: 'crew', membership: 'member' }, ['stranger', 'owner', 'admin']],
+  [{ kind: 'team', action: 'members', team: 'crew', membership: 'member' }, ['admin']],
+  [{ kind: 'team', action: 'members', team: 'crew', membership: 'manager' }, ['stranger', 'owner', 'admin']],
+  [{ kind: 'team', action: 'manage', team: 'crew', membership: 'manager' }, ['admin']],
+  [{ kind: 'account', account: 'alice' }, ['owner', 'admin']],
 ]
 
 for (const [request, allowed] of other) {
@@ -121,17 +142,18 @@ test('a disabled account may do nothing at all', () => {
 })
 
 function isListed(listing: Listing, name: RepositoryName, visibility: Visibility): boolean {
-  const isWithin = listing.within?.some(({ from, before }) => from <= name && name < before) ?? true
-  const isOpen = listing.kind === 'all' || listing.namespaces.includes(namespaceOf(name)) || listing.visibilities.includes(visibility)
-  return isWithin && isOpen
+  if (!(listing.within?.some(({ from, before }) => from <= name && name < before) ?? true)) return false
+  if (listing.kind === 'all' || listing.visibilities.includes(visibility) || listing.repositories.includes(name)) return true
+  return listing.namespaces.includes(namespaceOf(name)) && !listing.without.includes(name)
 }
 
 test('a list names exactly what may be pulled', () => {
   const anyExisting = fc.record({ name: anyName, visibility: fc.constantFrom<Visibility>('private', 'internal', 'public') })
   fc.assert(
-    fc.property(anySettings, anyIdentity, anyExisting, (settings, identity, { name, visibility }) => {
-      const isPullable = isAllowed(settings, identity, { kind: 'repository', action: 'pull', name, visibility })
-      assert.equal(isListed(listableBy(settings, identity), name, visibility), isPullable)
+    fc.property(anySettings, anyIdentity, fc.tuple(anyExisting, anyGrants), (settings, identity, [{ name, visibility }, grants]) => {
+      const role = roleFrom(grants, name)
+      const isPullable = isAllowed(settings, identity, { kind: 'repository', action: 'pull', name, visibility, role })
+      assert.equal(isListed(listableBy(settings, identity, grants), name, visibility), isPullable)
     }),
     { numRuns: 500 },
   )
@@ -144,12 +166,24 @@ const anyAccess: fc.Arbitrary<Access> = fc.record({
 })
 
 test('what is granted was asked for and is allowed; all that was asked for and is allowed is granted', async () => {
-  const anyWish = fc.record({ identity: anyIdentity, requested: fc.array(anyAccess, { maxLength: 5 }), visibility: anyVisibility })
+  const anyWish = fc.record({
+    identity: anyIdentity,
+    requested: fc.array(anyAccess, { maxLength: 5 }),
+    visibility: anyVisibility,
+    role: anyRole,
+  })
   await fc.assert(
-    fc.asyncProperty(anySettings, anyWish, async (settings, { identity, requested, visibility }) => {
-      const granted = await grantScopes(settings, { identity, requested, visibilityOf: async () => visibility })
+    fc.asyncProperty(anySettings, anyWish, async (settings, { identity, requested, visibility, role }) => {
+      const granted = await grantScopes(settings, {
+        identity,
+        requested,
+        visibilityOf: async () => visibility,
+        standingIn: async () => ({ role }),
+      })
       const expected = requested.flatMap((access) => {
-        const actions = ['pull', 'push', 'delete', '*'].filter((action) => mayHave({ access, action, settings, identity, visibility }))
+        const actions = ['pull', 'push', 'delete', '*'].filter((action) =>
+          mayHave({ access, action, settings, identity, visibility, role }),
+        )
         return actions.length > 0 ? [{ ...access, actions }] : []
       })
       assert.deepEqual(granted, expected)
@@ -164,15 +198,16 @@ interface Wish {
   settings: { isOpen: boolean }
   identity: Identity
   visibility: Visibility | undefined
+  role: GrantedRole | undefined
 }
 
 /** The rule of granting, said again in another way. */
-function mayHave({ access, action, settings, identity, visibility }: Wish): boolean {
+function mayHave({ access, action, settings, identity, visibility, role }: Wish): boolean {
   const isAsked = access.actions.includes(action) || access.actions.includes('*')
   if (access.type === 'registry')
     return isAsked && action === '*' && access.name === 'catalog' && isAllowed(settings, identity, { kind: 'catalog' })
   if (access.type !== 'repository' || action === '*' || !isAsked || !/^[a-z][a-z0-9-]*(\/[a-z]+)*$/.test(access.name)) return false
-  return isAllowed(settings, identity, { kind: 'repository', action: action as Action, name: repo(access.name), visibility })
+  return isAllowed(settings, identity, { kind: 'repository', action: action as Action, name: repo(access.name), visibility, role })
 }
 
 const grants: readonly (readonly [string, Identity, string, string])[] = [
@@ -185,6 +220,8 @@ const grants: readonly (readonly [string, Identity, string, string])[] = [
   ],
   ['* is everything for the owner', signedIn('bob'), 'repository:bob/app:*', 'repository:bob/app:pull,push,delete'],
   ['the owner may push what is not there yet', signedIn('bob'), 'repository:bob/new:push,pull', 'repository:bob/new:pull,push'],
+  ['a role is as good as a name', signedIn('alice'), 'repository:bob/shared:*', 'repository:bob/shared:pull,push'],
+  ['a role is none of a robot', signedIn('ci', { kind: 'robot', robotOf: 'ci' }), 'repository:bob/shared:*', ''],
   ['anyone gets the catalog', anonymous, 'registry:catalog:* registry:other:*', 'registry:catalog:*'],
   ['a disabled account gets nothing', signedIn('bob', { isDisabled: true }), 'repository:bob/open:pull registry:catalog:*', ''],
   [
@@ -197,21 +234,25 @@ const grants: readonly (readonly [string, Identity, string, string])[] = [
 
 for (const [title, identity, asked, expected] of grants) {
   test(`of scopes, ${title}`, async () => {
+    const standingIn = async (name: string) => (name === 'bob/shared' ? ({ role: 'writer' } as const) : {})
     const visibilityOf = async (name: string): Promise<Visibility | undefined> =>
       ({ 'bob/open': 'public', 'bob/app': 'private' } as const)[name]
-    assert.equal(formatScopes(await grantScopes(closed, { identity, requested: parseScopes([asked]), visibilityOf })), expected)
+    assert.equal(formatScopes(await grantScopes(closed, { identity, requested: parseScopes([asked]), visibilityOf, standingIn })), expected)
   })
 }
 
 test('no repository is looked up for a name that is not valid, or for no known action', async () => {
   const looked: string[] = []
-  const visibilityOf = async (name: string) => void looked.push(name)
+  const visibilityOf = async (name: string): Promise<Visibility> => {
+    looked.push(name)
+    return 'public'
+  }
   const requested = [
     { type: 'repository', name: '../a', actions: ['pull'] },
     { type: 'repository', name: 'a', actions: ['fly'] },
     { type: 'repository', name: 'b', actions: ['pull'] },
   ]
-  await grantScopes(closed, { identity: anonymous, requested, visibilityOf: async (name) => (await visibilityOf(name)) ?? undefined })
+  await grantScopes(closed, { identity: anonymous, requested, visibilityOf, standingIn: async () => ({}) })
   assert.deepEqual(looked, ['b'])
 })
 
@@ -248,7 +289,7 @@ test('a token for everything changes nothing', () => {
   fc.assert(
     fc.property(anySettings, anyAccount, anyRequest, (settings, account, request) => {
       assert.equal(isAllowed(settings, holding(account, everything), request), isAllowed(settings, { kind: 'account', account }, request))
-      assert.deepEqual(listableBy(settings, holding(account, everything)), listableBy(settings, { kind: 'account', account }))
+      assert.deepEqual(listableBy(settings, holding(account, everything), []), listableBy(settings, { kind: 'account', account }, []))
     }),
   )
 })
@@ -292,6 +333,48 @@ test('scopes are granted within the access token, and what it does not cover is 
     { actions: ['push'], repositories: 'bob/new' },
   )
   const requested = parseScopes(['repository:bob/app:* repository:bob/new:pull,push repository:bob/open:pull registry:catalog:*'])
-  const granted = await grantScopes(closed, { identity, requested, visibilityOf: async () => 'public' })
+  const granted = await grantScopes(closed, { identity, requested, visibilityOf: async () => 'public', standingIn: async () => ({}) })
   assert.equal(formatScopes(granted), 'repository:bob/app:pull repository:bob/new:push registry:catalog:*')
+})
+
+test('roles are looked up for what nothing else allows, and for nobody whom grants cannot concern', async () => {
+  const looked: string[] = []
+  const wish = { requested: parseScopes(['repository:alice/app:push repository:bob/open:pull repository:team/app:push']) }
+  const visibilityOf = async (name: string): Promise<Visibility> => (name === 'bob/open' ? 'public' : 'private')
+  for (const [who, identity] of Object.entries(identities)) {
+    const standingIn = async (name: string) => {
+      looked.push(`${who} in ${name}`)
+      return {}
+    }
+    await grantScopes(closed, { ...wish, identity, visibilityOf, standingIn })
+  }
+  assert.deepEqual(looked, ['stranger in alice/app', 'stranger in team/app', 'owner in team/app'])
+})
+
+test('a namespace that is not there is for everyone to create where the setting says so, but not for robots', () => {
+  const absent = { isNamespaceAbsent: true } as const
+  const everyone = { isOpen: false, namespaceCreation: 'everyone' } as const
+  const mayCreate = (settings: PolicySettings) =>
+    Object.entries(identities)
+      .filter(([, identity]) => isAllowed(settings, identity, { kind: 'namespaceCreation' }))
+      .map(([who]) => who)
+  const mayPush = (settings: PolicySettings) =>
+    Object.entries(identities)
+      .filter(([, identity]) =>
+        isAllowed(settings, identity, { kind: 'repository', action: 'push', name: repo('new/app'), visibility: undefined, ...absent }),
+      )
+      .map(([who]) => who)
+  for (const may of [mayCreate, mayPush]) {
+    assert.deepEqual(may(everyone), ['stranger', 'owner', 'admin'])
+    assert.deepEqual(may({ isOpen: false, namespaceCreation: 'administrators' }), ['admin'])
+    assert.deepEqual(may(closed), ['admin'])
+  }
+})
+
+test('a robot that a row makes an administrator manages nothing all the same', () => {
+  const robot = signedIn('ci', { kind: 'robot', robotOf: 'ci', isAdmin: true })
+  for (const [request] of other) {
+    if (request.kind !== 'base' && request.kind !== 'catalog') assert.equal(isAllowed(closed, robot, request), false, request.kind)
+  }
+  assert.notEqual(listableBy(closed, robot, []).kind, 'all')
 })

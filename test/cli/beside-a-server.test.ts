@@ -94,7 +94,7 @@ suite('beside a running server', () => {
       return statusFor(`Bearer ${(JSON.parse(answer.bytes.toString('utf8')) as { token: string }).token}`, path)
     }
     assert.equal(await anyone(), 401)
-    assert.equal(await lanyard.does('repo visibility admin/app public'), 'admin/app is public now\n')
+    assert.equal(await lanyard.does('repo visibility admin/app public --yes'), 'admin/app is public now\n')
     assert.equal(await anyone(), 200)
     const list = JSON.parse(await lanyard.does('repo list --json')) as { name: string; visibility: string }[]
     assert.deepEqual(

@@ -41,15 +41,18 @@ test('a list of nothing is an empty table, or an empty array', async (t) => {
 test('a repository that is not there, a name that is none and a visibility that is none are refused', async (t) => {
   const { lanyard } = await folderWith(t, ['a/one'])
   const refusals = await Promise.all([
-    lanyard.refuses('repo visibility a/two public'),
+    lanyard.refuses('repo visibility a/two public --yes'),
     lanyard.refuses('repo visibility A/one public'),
     lanyard.refuses('repo visibility a/one secret'),
+    lanyard.refuses('repo visibility a/one public'),
   ])
   assert.deepEqual(refusals, [
     'there is no repository a/two: it comes to be with the first push',
     'the repository name is not valid: use lower-case letters and digits, separated by one of . _ __ - and /',
     'a visibility is one of private, internal, public, not "secret"',
+    'anyone who reaches the registry may then pull a/one: add --yes if that is what you want',
   ])
+  assert.match(await lanyard.does('repo list'), /^a\/one +private /m, 'nothing is public that nobody confirmed')
 })
 
 test('keys are rotated and revoked without a server; there is always one, for the user alone', async (t) => {

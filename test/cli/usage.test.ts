@@ -4,9 +4,11 @@ import { suite, test } from 'node:test'
 import { Command } from 'commander'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
+import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTeamCommands } from '../../cli/team.ts'
 import { addTokenCommands } from '../../cli/token.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { settingRows, flagNameOf } from '../../server/config/settings.ts'
@@ -16,6 +18,8 @@ function everyCommand(): Command[] {
   const program = new Command('lanyard')
   addServeCommand(program)
   addUserCommands(program)
+  addNamespaceCommands(program)
+  addTeamCommands(program)
   addRobotCommands(program)
   addTokenCommands(program)
   addRepositoryCommands(program)
@@ -38,6 +42,23 @@ test('these are the commands', () => {
     'user enable',
     'user role',
     'user remove',
+    'namespace',
+    'namespace list',
+    'namespace show',
+    'namespace create',
+    'namespace rename',
+    'namespace remove',
+    'namespace grant',
+    'namespace revoke',
+    'namespace members',
+    'namespace visibility',
+    'team',
+    'team list',
+    'team show',
+    'team create',
+    'team remove',
+    'team add',
+    'team drop',
     'robot',
     'robot create',
     'robot list',
@@ -94,7 +115,7 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'robot', 'token', 'repo', 'keys', 'config'])
+  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'keys', 'config'])
     assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)

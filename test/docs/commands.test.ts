@@ -8,9 +8,11 @@ import { test } from 'node:test'
 import { Command } from 'commander'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
+import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTeamCommands } from '../../cli/team.ts'
 import { addTokenCommands } from '../../cli/token.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { Client } from '../support/client.ts'
@@ -68,6 +70,8 @@ function buildProgram(): Command {
   for (const add of [
     addServeCommand,
     addUserCommands,
+    addNamespaceCommands,
+    addTeamCommands,
     addRobotCommands,
     addTokenCommands,
     addRepositoryCommands,
@@ -102,7 +106,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'robot', 'token', 'repo', 'keys', 'config'])
+  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'keys', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

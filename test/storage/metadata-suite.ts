@@ -5,10 +5,13 @@ import { suite } from 'node:test'
 import { accessTokenTests } from './metadata/access-token-tests.ts'
 import { accountTests } from './metadata/account-tests.ts'
 import { blobTests } from './metadata/blob-tests.ts'
+import { grantTests } from './metadata/grant-tests.ts'
 import { manifestTests } from './metadata/manifest-tests.ts'
 import type { MetadataFactory } from './metadata/metadata-store.ts'
+import { namespaceTests } from './metadata/namespace-tests.ts'
 import { repositoryTests } from './metadata/repository-tests.ts'
 import { tagTests } from './metadata/tag-tests.ts'
+import { teamTests } from './metadata/team-tests.ts'
 import { transactionTests } from './metadata/transaction-tests.ts'
 import { uploadTests } from './metadata/upload-tests.ts'
 
@@ -16,6 +19,9 @@ import { uploadTests } from './metadata/upload-tests.ts'
 export function metadataSuite(name: string, create: MetadataFactory): void {
   suite(`${name} runs transactions`, () => transactionTests(create))
   suite(`${name} keeps accounts`, () => accountTests(create))
+  suite(`${name} keeps namespaces`, () => namespaceTests(create))
+  suite(`${name} keeps teams`, () => teamTests(create))
+  suite(`${name} keeps grants of roles`, () => grantTests(create))
   suite(`${name} keeps access tokens and robots`, () => accessTokenTests(create))
   suite(`${name} keeps repositories`, () => repositoryTests(create))
   suite(`${name} keeps blobs and their links`, () => blobTests(create))

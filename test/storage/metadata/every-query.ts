@@ -7,12 +7,15 @@ import * as accessTokens from '../../../storage/metadata/access-tokens.ts'
 import * as accounts from '../../../storage/metadata/accounts.ts'
 import * as blobs from '../../../storage/metadata/blobs.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
+import * as grants from '../../../storage/metadata/grants.ts'
 import * as manifests from '../../../storage/metadata/manifests.ts'
+import * as namespaces from '../../../storage/metadata/namespaces.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
 import * as robots from '../../../storage/metadata/robots.ts'
 import type { ManifestTable } from '../../../storage/metadata/schema.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
+import * as teams from '../../../storage/metadata/teams.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
@@ -21,10 +24,13 @@ export const queryModules: Readonly<Record<string, object>> = {
   'access-tokens': accessTokens,
   accounts,
   blobs,
+  grants,
   manifests,
+  namespaces,
   repositories,
   robots,
   tags,
+  teams,
   uploads,
 }
 
@@ -56,6 +62,7 @@ const filters: readonly RepositoryFilter[] = [
   { kind: 'some', namespaces: [], visibilities: ['public'] },
   { kind: 'all', within },
   { kind: 'some', namespaces: ['team', 'alice'], visibilities: ['public'], within },
+  { kind: 'some', namespaces: ['team'], visibilities: [], repositories: ['bob/app'], without: ['team/secret'] },
 ]
 const manifest: ManifestTable = {
   repository_id: repositoryId,
@@ -78,6 +85,7 @@ const accessToken = {
   created_at_ms: 1,
   expires_at_ms: null,
 }
+const grant = { namespaceId: 1, repository: '', accountId: 1, teamId: null }
 const referrers = { repositoryId, subject: digest, artifactTypes: [], after: undefined, limit: 10 }
 
 /** `module.export` → a call of it in each shape that its query can take. */
@@ -113,6 +121,18 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'blobs.renewLease': (database) => database.write((tx) => blobs.renewLease(tx, digest, 1)),
   'blobs.totalBlobs': (database) => blobs.totalBlobs(database.read),
 
+  'grants.grantedRole': (database) => database.prepare(grants.grantedRole)({ namespace: 'team', repository: name, accountId: 1 }),
+  'grants.listGrantsOf': (database) => grants.listGrantsOf(database.read, 1),
+  'grants.listGrantsOfTeam': (database) => grants.listGrantsOfTeam(database.read, 1),
+  'grants.setGrant': (database) => database.write((tx) => grants.setGrant(tx, { ...grant, role: 'reader', by: null, nowMs: 1 })),
+  'grants.deleteGrant': (database) => database.write((tx) => grants.deleteGrant(tx, grant)),
+  'grants.listMembers': (database) =>
+    each([undefined, { repository: 'team/app', id: 1 }], (after) =>
+      grants.listMembers(database.read, { namespaceId: 1, after, limit: 10 }),
+    ),
+  'grants.hasGrantedOwner': (database) => grants.hasGrantedOwner(database.read, 'team'),
+  'grants.listGrantedOwners': (database) => grants.listGrantedOwners(database.read, { namespace: 'team', limit: 3 }),
+
   'manifests.manifestByDigest': (database) => database.prepare(manifests.manifestByDigest)({ repositoryId, digest }),
   'manifests.manifestByTag': (database) => database.prepare(manifests.manifestByTag)({ repositoryId, tag: tagOf('latest') }),
   'manifests.findManifestSize': (database) => manifests.findManifestSize(database.read, { repositoryId, digest }),
@@ -129,12 +149,29 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrerSizes(database.read, { ...referrers, after, artifactTypes })),
     ),
 
+  'namespaces.namespaceByName': (database) => database.prepare(namespaces.namespaceByName)({ name: 'team' }),
+  'namespaces.createNamespace': (database) =>
+    database.write((tx) => namespaces.createNamespace(tx, { name: 'fresh', description: '', visibility: null, by: null, nowMs: 1 })),
+  'namespaces.ensureNamespace': (database) =>
+    each(['team', 'new'], (each) => database.write((tx) => namespaces.ensureNamespace(tx, { name: each, accountId: 1, nowMs: 1 }))),
+  'namespaces.changeNamespace': (database) =>
+    each([{}, { description: 'ours' }, { visibility: null }], (change) =>
+      database.write((tx) => namespaces.changeNamespace(tx, 'team', change)),
+    ),
+  'namespaces.deleteNamespace': (database) => database.write((tx) => namespaces.deleteNamespace(tx, 'fresh')),
+  'namespaces.renameNamespace': (database) =>
+    database.write((tx) => namespaces.renameNamespace(tx, { id: 99, from: 'nowhere', to: 'somewhere' })),
+  'namespaces.measureNamespace': (database) => namespaces.measureNamespace(database.read, { id: 1, name: 'team' }),
+  'namespaces.listNamespaces': (database) => namespaces.listNamespaces(database.read, page),
+  'namespaces.listNamespacesOf': (database) => namespaces.listNamespacesOf(database.read, { account: { id: 1, name: 'alice' }, ...page }),
+
   'repositories.repositoryByName': (database) => database.prepare(repositories.repositoryByName)({ name }),
   'repositories.ensureRepository': (database) =>
     each([name, repositoryName('team/new')], (each) =>
       database.write((tx) => repositories.ensureRepository(tx, { name: each, visibility: 'private', nowMs: 1 })),
     ),
   'repositories.setVisibility': (database) => database.write((tx) => repositories.setVisibility(tx, name, 'public')),
+  'repositories.deleteRepositoriesOf': (database) => database.write((tx) => repositories.deleteRepositoriesOf(tx, 'nowhere')),
   'repositories.listRepositories': (database) =>
     each(filters, (filter) => repositories.listRepositories(database.read, { filter, ...page })),
   'repositories.searchRepositories': (database) =>
@@ -154,6 +191,19 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'tags.endTag': (database) => database.write((tx) => tags.endTag(tx, tag)),
   'tags.endTagsOf': (database) => database.write((tx) => tags.endTagsOf(tx, { repositoryId, digest, nowMs: 1, by: null })),
   'tags.listTags': (database) => tags.listTags(database.read, { repositoryId, ...page }),
+
+  'teams.teamByName': (database) => database.prepare(teams.teamByName)({ name: 'crew' }),
+  'teams.createTeam': (database) => database.write((tx) => teams.createTeam(tx, { name: 'crew', description: '', nowMs: 1 })),
+  'teams.setTeamDescription': (database) => database.write((tx) => teams.setTeamDescription(tx, 'crew', 'ours')),
+  'teams.deleteTeam': (database) => database.write((tx) => teams.deleteTeam(tx, 'none')),
+  'teams.listTeams': (database) => teams.listTeams(database.read, page),
+  'teams.listTeamsOf': (database) => teams.listTeamsOf(database.read, { accountId: 1, ...page }),
+  'teams.setTeamMember': (database) =>
+    database.write((tx) => teams.setTeamMember(tx, { teamId: 1, accountId: 1, isManager: true, nowMs: 1 })),
+  'teams.deleteTeamMember': (database) => database.write((tx) => teams.deleteTeamMember(tx, { teamId: 1, accountId: 1 })),
+  'teams.findMembership': (database) => teams.findMembership(database.read, { teamId: 1, accountId: 1 }),
+  'teams.listTeamMembers': (database) =>
+    each([undefined, 1], (after) => teams.listTeamMembers(database.read, { teamId: 1, after, limit: 10 })),
 
   'uploads.createSession': (database) => database.write((tx) => uploads.createSession(tx, session)),
   'uploads.findSession': (database) => uploads.findSession(database.read, session),

@@ -47,8 +47,12 @@ function admitted(filter: RepositoryFilter): string[] {
   const isWithin = (name: string) => filter.within?.some(({ from, before }) => from <= name && name < before) ?? true
   const names = Object.keys(cast).filter(isWithin).toSorted(compareBytes)
   if (filter.kind === 'all') return names
+  const { namespaces, visibilities, repositories = [], without = [] } = filter
   return names.filter(
-    (name) => filter.namespaces.includes(name.split('/')[0] ?? '') || filter.visibilities.includes(cast[name] as Visibility),
+    (name) =>
+      (namespaces.includes(name.split('/')[0] ?? '') && !without.includes(name)) ||
+      repositories.includes(name) ||
+      visibilities.includes(cast[name] as Visibility),
   )
 }
 
@@ -65,9 +69,11 @@ function anySome(): fc.Arbitrary<RepositoryFilter> {
   return fc
     .record({
       namespaces: fc.subarray(['alice', 'alice-2', 'bob', 'carol', 'nobody', 'team']),
-      visibilities: fc.subarray<Visibility>(['private', 'internal', 'public']),
+      visibilities: fc.oneof(fc.constant([]), fc.subarray<Visibility>(['private', 'internal', 'public'])),
+      repositories: fc.subarray([...Object.keys(cast), 'alice/none', 'team']),
+      without: fc.subarray([...Object.keys(cast), 'bob']),
     })
-    .map(({ namespaces, visibilities }) => some(namespaces, visibilities))
+    .map((filter) => ({ kind: 'some' as const, ...filter }))
 }
 
 export function repositoryTests(create: MetadataFactory): void {
