@@ -15,6 +15,7 @@ import {
   type RobotFacts,
   type RobotWish,
 } from '../../registry/robots.ts'
+import { createAccount } from '../../storage/metadata/accounts.ts'
 import { addRepository } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
 import { openFloor, type Floor } from '../support/registry-floor.ts'
@@ -113,7 +114,8 @@ suite('making a robot', () => {
 
   test('it is refused where a person has the name', async (t) => {
     const { make, database } = await setStage(t)
-    await addAccount(database, { name: 'team.ci', passwordHash: 'h', isAdmin: false, nowMs: 5 })
+    // As one could be that was there before the namespace.
+    await database.write((tx) => createAccount(tx, { name: 'team.ci', passwordHash: 'h', isAdmin: false, nowMs: 5 }))
     assert.equal((await assertRejected('parameterInvalid', make())).message, 'there is an account "team.ci" already')
   })
 
