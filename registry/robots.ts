@@ -9,7 +9,8 @@ import { parseAccountName } from '../auth/identity.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { accountByName, changeAccount, deleteAccount } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
-import { createRobot, ensureOwnerNamespace, findNamespaceId, listRobots, type RobotRow } from '../storage/metadata/robots.ts'
+import { namespaceByName } from '../storage/metadata/namespaces.ts'
+import { createRobot, listRobots, type RobotRow } from '../storage/metadata/robots.ts'
 import type { Reader } from '../storage/metadata/schema.ts'
 import {
   allTokensOf,
@@ -58,8 +59,7 @@ export async function makeRobot(database: Database, wish: RobotWish): Promise<Ma
   requireUsable(scopes, namespace)
   if (!descriptionPattern.test(wish.description ?? '')) throw invalid('a description is one line of at most 255 characters')
   return database.write(async (tx) => {
-    const namespaceId = await ensureOwnerNamespace(tx, namespace, nowMs)
-    if (namespaceId === undefined) throw unknownNamespace(namespace)
+    const namespaceId = await getNamespaceId(tx, namespace)
     const { description = '', by: createdBy } = wish
     const id = await createRobot(tx, { name: fullName, namespaceId, passwordHash: noPassword, description, createdBy, nowMs })
     if (id === undefined) throw invalid(`there is an account "${fullName}" already`)
@@ -72,8 +72,7 @@ export async function robotsOf(
   database: Database,
   page: { namespace: string; after: string | undefined; limit: number; nowMs: number },
 ): Promise<RobotFacts[]> {
-  const namespaceId = await findNamespaceId(database.read, page.namespace)
-  if (namespaceId === undefined) throw unknownNamespace(page.namespace)
+  const namespaceId = await getNamespaceId(database.read, page.namespace)
   const after = page.after === undefined ? undefined : `${page.namespace}.${page.after}`
   const rows = await listRobots(database.read, { namespaceId, after, limit: page.limit })
   return Promise.all(rows.map(async (row) => factsOf(row, await allTokensOf(database, row.name, page.nowMs))))
@@ -116,7 +115,7 @@ export async function changeRobotScopes(
 /** Whether an account's name could be that of a robot: such a one no person gets. */
 export async function isRobotName(db: Reader, name: string): Promise<boolean> {
   const dot = name.lastIndexOf('.')
-  return dot > 0 && (await findNamespaceId(db, name.slice(0, dot))) !== undefined
+  return dot > 0 && (await namespaceByName.first(db, { name: name.slice(0, dot) })) !== undefined
 }
 
 /** @throws {RegistryError} parameterInvalid: a dot in the name, or no name for an account with its namespace */
@@ -163,8 +162,10 @@ function factsOf(row: RobotRow, tokens: readonly AccessTokenFacts[]): RobotFacts
   }
 }
 
-function unknownNamespace(name: string): RegistryError {
-  return invalid(`there is no namespace "${name}"`)
+async function getNamespaceId(db: Reader, name: string): Promise<number> {
+  const namespace = await namespaceByName.first(db, { name })
+  if (!namespace) throw invalid(`there is no namespace "${name}"`)
+  return namespace.id
 }
 
 function invalid(message: string): RegistryError {

@@ -23,22 +23,6 @@ const columns = [
   'namespace.name as robot_of',
 ] as const
 
-/** The id of a namespace, created if it is that of an account or of a repository; undefined: there is none of that name. */
-export async function ensureOwnerNamespace(tx: Writer, name: string, nowMs: number): Promise<number | undefined> {
-  const known = await findNamespaceId(tx, name)
-  if (known !== undefined) return known
-  const isPerson = tx.selectFrom('account').select('id').where('name', '=', name).where('kind', '=', 'person')
-  const isUsed = tx.selectFrom('repository').select('id').where('namespace', '=', name).limit(1)
-  if (!(await isPerson.executeTakeFirst()) && !(await isUsed.executeTakeFirst())) return undefined
-  const { id } = await tx.insertInto('namespace').values({ name, created_at_ms: nowMs }).returning('id').executeTakeFirstOrThrow()
-  return id
-}
-
-/** undefined: there is no namespace of that name. */
-export async function findNamespaceId(db: Reader, name: string): Promise<number | undefined> {
-  return (await db.selectFrom('namespace').select('id').where('name', '=', name).executeTakeFirst())?.id
-}
-
 export interface NewRobotRow {
   /** The full name. */
   readonly name: string

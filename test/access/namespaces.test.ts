@@ -7,8 +7,8 @@ import { test } from 'node:test'
 import { parseRepositoryName } from '../../oci/repository-name.ts'
 import { addNamespace, describeNamespace, grantRole, updateNamespace } from '../../registry/namespaces.ts'
 import { addTeam, addToTeam } from '../../registry/teams.ts'
+import { giveRobot } from '../support/access-tokens.ts'
 import { basic, Client, sha256 } from '../support/client.ts'
-import { addRobot } from '../support/grant-rows.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
 import { bearer } from './callers.ts'
 import { jsonOf, messageOf, send } from './wire.ts'
@@ -85,19 +85,16 @@ test('a refused push names up to three who could grant it, and a robot is told w
   const asked = 'push to alice/app, or ask olga, otto, oskar or an administrator for it'
   assert.equal(messageOf(push), `account "alice" may not push to team/app, which takes the role writer: ${asked}`)
 
-  await addRobot(database, 'robot', 'ci')
-  const { passwords } = registry.services
-  const hash = await passwords.hash('correct horse battery')
-  await database.write((tx) => tx.updateTable('account').set({ password_hash: hash }).where('name', '=', 'robot').execute())
-  const robot = basic('robot', 'correct horse battery')
+  await addNamespace(database, { name: 'ci', owner: 'omar', by: null, nowMs: 1 })
+  const robot = basic('ci.robot', await giveRobot(registry, { namespace: 'ci', name: 'robot' }, 'pull,push *'))
   const refused = await send(registry, 'POST /v2/team/app/blobs/uploads/', { authorization: robot })
   assert.equal(
     messageOf(refused),
-    'robot "robot" may not push to team/app, because it works in ci alone: ask olga, otto, oskar or an administrator for it',
+    'robot "ci.robot" may not push to team/app, because it works in ci alone: ask olga, otto, oskar or an administrator for it',
   )
   assert.equal((await send(registry, 'POST /v2/ci/app/blobs/uploads/', { authorization: robot })).status, 202)
   assert.equal(
-    (await send(registry, 'POST /v2/robot/app/blobs/uploads/', { authorization: robot })).status,
+    (await send(registry, 'POST /v2/ci.robot/app/blobs/uploads/', { authorization: robot })).status,
     403,
     'its name is no namespace of its own',
   )

@@ -15,8 +15,8 @@ import {
 } from '../../../storage/metadata/access-tokens.ts'
 import { accountByName, createAccount, deleteAccount, listAccounts } from '../../../storage/metadata/accounts.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
-import { createRobot, ensureOwnerNamespace, findNamespaceId, listRobots } from '../../../storage/metadata/robots.ts'
-import { addRepository } from '../../support/metadata-rows.ts'
+import { ensureNamespace, namespaceByName } from '../../../storage/metadata/namespaces.ts'
+import { createRobot, listRobots } from '../../../storage/metadata/robots.ts'
 import type { MetadataFactory } from './metadata-store.ts'
 
 const secretOf = (text: string): Buffer => Buffer.from(text.padEnd(32, '.'))
@@ -40,9 +40,8 @@ async function addToken(database: Database, accountId: number, facts: Partial<Ne
 
 /** Of the namespace team, which is made for it. */
 async function addRobot(database: Database, name: string): Promise<number | undefined> {
-  await addRepository(database, 'team/app')
   return database.write(async (tx) => {
-    const namespaceId = (await ensureOwnerNamespace(tx, 'team', 5)) ?? 0
+    const { id: namespaceId } = await ensureNamespace(tx, { name: 'team', accountId: null, nowMs: 5 })
     return createRobot(tx, { name, namespaceId, passwordHash: '*', description: 'for CI', createdBy: 'alice', nowMs: 6 })
   })
 }
@@ -146,24 +145,11 @@ export function accessTokenTests(open: MetadataFactory): void {
     assert.deepEqual(await left(bob), [])
   })
 
-  test('a namespace is there when a repository or a person has its name, and not for the name of a robot', async (t) => {
-    const { database } = await open(t)
-    await addAccount(database, 'alice')
-    await addRepository(database, 'team/app')
-    const ensure = (name: string) => database.write((tx) => ensureOwnerNamespace(tx, name, 1))
-    const [alice, team] = [await ensure('alice'), await ensure('team')]
-    assert.ok(alice !== undefined && team !== undefined && alice !== team)
-    assert.deepEqual([await ensure('alice'), await ensure('team')], [alice, team], 'once')
-    assert.equal(await findNamespaceId(database.read, 'team'), team)
-    await addRobot(database, 'team.ci')
-    for (const name of ['nobody', 'team.ci', 'tea', 'team/app']) assert.equal(await ensure(name), undefined, name)
-  })
-
   test('robots are listed by their namespace, a page at a time, and are accounts like others; a taken name is refused', async (t) => {
     const { database } = await open(t)
     const ids = [await addRobot(database, 'team.b'), await addRobot(database, 'team.a')]
     await addAccount(database, 'team.person')
-    const namespaceId = (await findNamespaceId(database.read, 'team')) ?? 0
+    const namespaceId = (await namespaceByName.first(database.read, { name: 'team' }))?.id ?? 0
     const [first, ...others] = await listRobots(database.read, { namespaceId, after: undefined, limit: 9 })
     assert.deepEqual(
       [others.length, first?.id, first?.name, first?.description, first?.created_by],

@@ -177,12 +177,9 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
 
-  'robots.ensureOwnerNamespace': (database) =>
-    each(['team', 'new'], (each) => database.write((tx) => robots.ensureOwnerNamespace(tx, each, 1))),
-  'robots.findNamespaceId': (database) => robots.findNamespaceId(database.read, 'team'),
   'robots.createRobot': (database) =>
     database.write(async (tx) => {
-      const namespaceId = (await robots.ensureOwnerNamespace(tx, 'team', 1)) ?? 0
+      const { id: namespaceId } = await namespaces.ensureNamespace(tx, { name: 'team', accountId: null, nowMs: 1 })
       return robots.createRobot(tx, { name: 'team.ci', namespaceId, passwordHash: '', description: '', createdBy: null, nowMs: 1 })
     }),
   'robots.listRobots': (database) => robots.listRobots(database.read, { namespaceId: 1, ...page }),
