@@ -81,7 +81,7 @@ async function* allRobots(database: Database, namespace: string): AsyncGenerator
     const page = await robotsOf(database, { namespace, after, limit, nowMs: Date.now() })
     yield* page
     if (page.length < limit) return
-    after = page.at(-1)?.name
+    after = page.at(-1)?.fullName
   }
 }
 

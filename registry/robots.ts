@@ -67,14 +67,13 @@ export async function makeRobot(database: Database, wish: RobotWish): Promise<Ma
   })
 }
 
-/** One page of a namespace's robots by name. @throws {RegistryError} parameterInvalid: no such namespace */
+/** One page of a namespace's robots by full name, after the one of the full name `after`. @throws {RegistryError} parameterInvalid: no such namespace */
 export async function robotsOf(
   database: Database,
   page: { namespace: string; after: string | undefined; limit: number; nowMs: number },
 ): Promise<RobotFacts[]> {
   const namespaceId = await getNamespaceId(database.read, page.namespace)
-  const after = page.after === undefined ? undefined : `${page.namespace}.${page.after}`
-  const rows = await listRobots(database.read, { namespaceId, after, limit: page.limit })
+  const rows = await listRobots(database.read, { namespaceId, after: page.after, limit: page.limit })
   return Promise.all(rows.map(async (row) => factsOf(row, await allTokensOf(database, row.name, page.nowMs))))
 }
 
@@ -143,13 +142,29 @@ function requireUsable(scopes: readonly TokenScope[], namespace: string): void {
 
 async function getFullName(db: Reader, { namespace, name }: NamedRobot): Promise<string> {
   const row = await accountByName.first(db, { name: `${namespace}.${name}` })
-  if (row?.kind !== 'robot' || row.robot_of !== namespace) throw invalid(`${namespace} has no robot "${name}"`)
-  return row.name
+  if (row?.kind === 'robot' && row.robot_of === namespace) return row.name
+  const renamed = await findOwnedRobot(db, namespace, name)
+  if (renamed === undefined) throw invalid(`${namespace} has no robot "${name}"`)
+  return renamed
 }
+
+/** A robot keeps signing in under its name when its namespace gets another. */
+async function findOwnedRobot(db: Reader, namespace: string, name: string): Promise<string | undefined> {
+  const owner = await namespaceByName.first(db, { name: namespace })
+  const robots = owner ? await listRobots(db, { namespaceId: owner.id, after: undefined, limit: maxRobots }) : []
+  return robots.find((robot) => ownNameOf(robot.name) === name)?.name
+}
+
+function ownNameOf(fullName: string): string {
+  return fullName.slice(fullName.lastIndexOf('.') + 1)
+}
+
+/** More than a namespace has. */
+const maxRobots = 10_000
 
 function factsOf(row: RobotRow, tokens: readonly AccessTokenFacts[]): RobotFacts {
   const namespace = row.robot_of ?? ''
-  const name = row.name.slice(namespace.length + 1)
+  const name = ownNameOf(row.name)
   return {
     fullName: row.name,
     name,

@@ -209,10 +209,22 @@ suite('a robot', () => {
     }
   })
 
+  test('goes on under its name when its namespace gets another, and is found there by its own', async (t) => {
+    const { make, find, database, now } = await setStage(t)
+    const made = await make()
+    await database.write((tx) => tx.updateTable('namespace').set({ name: 'crew' }).where('name', '=', 'team').execute())
+    const [robot] = await robotsOf(database, { namespace: 'crew', after: undefined, limit: 10, nowMs: now() })
+    assert.deepEqual([robot?.fullName, robot?.name, robot?.namespace, robot?.tokens[0]?.name], ['team.ci', 'ci', 'crew', 'ci'])
+    await setRobotDisabled(database, { namespace: 'crew', name: 'ci' }, true)
+    const account = (await find(made))?.account
+    assert.deepEqual([account?.name, account?.robotOf, account?.isDisabled], ['team.ci', 'crew', true])
+    await assertRejected('parameterInvalid', removeRobot(database, ci))
+  })
+
   test('is listed a page at a time', async (t) => {
     const { make, database, now } = await setStage(t)
     for (const name of ['b', 'a', 'c']) await make({ name })
-    const page = await robotsOf(database, { namespace: 'team', after: 'a', limit: 1, nowMs: now() })
+    const page = await robotsOf(database, { namespace: 'team', after: 'team.a', limit: 1, nowMs: now() })
     assert.deepEqual(
       page.map(({ name }) => name),
       ['b'],
