@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { measureMachine, NeighbourWatch, type MachineFacts } from './machine.ts'
 import type { Piece, PieceGroup } from './piece.ts'
 import { purePieces } from './pieces/pure.ts'
+import { rightsPieces } from './pieces/rights.ts'
 import { storePieces } from './pieces/store.ts'
 import { wirePieces } from './pieces/wire.ts'
 import type { Bench } from './row.ts'
@@ -38,7 +39,7 @@ export async function measurePieces(bench: Bench, rounds: Rounds): Promise<Micro
   const watch = new NeighbourWatch()
   const results: PieceResult[] = []
   const folder = join(bench.folder, 'micro')
-  for (const open of [() => purePieces(folder), () => storePieces(folder), () => wirePieces(bench)]) {
+  for (const open of [() => purePieces(folder), () => storePieces(folder), () => rightsPieces(folder), () => wirePieces(bench)]) {
     const group = await open()
     results.push(...(await measureGroup(group, rounds, bench.say)))
     await group.close?.()

@@ -27,7 +27,11 @@ export async function tagsOf(registry: Registry, repository: RepositoryRow | und
 }
 
 /** Repositories that the filter admits. */
-export async function repositoriesFor(registry: Registry, filter: RepositoryFilter, page: PageRequest): Promise<Page<RepositoryRow>> {
+export async function repositoriesFor(
+  registry: Pick<Registry, 'database'>,
+  filter: RepositoryFilter,
+  page: PageRequest,
+): Promise<Page<RepositoryRow>> {
   return pageOf(page, (limit) => listRepositories(registry.database.read, { filter, after: page.after, limit }))
 }
 

@@ -1,5 +1,5 @@
 /**
- * Who may see a repository: private (its namespace), internal (anyone signed in), public (anyone).
+ * Who may see a repository: private (whoever has a role), internal (anyone signed in), public (anyone).
  */
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'

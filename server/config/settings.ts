@@ -113,7 +113,7 @@ export const settingTable = [
     key: 'repositories.visibility',
     schema: oneOf(['private', 'internal', 'public']),
     default: 'private',
-    doc: 'Who may pull from a repository that is created by its first push: private its owner, internal every account, public anyone without a login. Use internal in a team that shares by default; repositories that exist keep theirs.',
+    doc: 'Who may pull from a repository that is created by its first push, if its namespace says nothing else: private those with a role, internal every account, public anyone without a login. Use internal in a team that shares by default; repositories that exist keep theirs.',
   }),
   setting({
     key: 'namespaces.create',

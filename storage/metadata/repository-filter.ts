@@ -47,7 +47,8 @@ export function listed(values: readonly string[]): RawBuilder<unknown> {
 
 /** What the namespaces do not admit, unless it is named. */
 export function withoutOf({ repositories = [], without = [] }: SomeRepositories): string[] {
-  return without.filter((name) => !repositories.includes(name))
+  const named = new Set(repositories)
+  return without.filter((name) => !named.has(name))
 }
 
 /** Names from the first, which belongs to it, to the second, which does not. */

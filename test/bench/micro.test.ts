@@ -6,6 +6,7 @@ import { suite, test } from 'node:test'
 import { measureGroup } from '../../bench/micro.ts'
 import type { PieceGroup } from '../../bench/piece.ts'
 import { purePieces } from '../../bench/pieces/pure.ts'
+import { rightsPieces } from '../../bench/pieces/rights.ts'
 import { storePieces } from '../../bench/pieces/store.ts'
 import { median, summarize, summarizeDurations } from '../../bench/summary.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -80,6 +81,13 @@ suite('each piece does what its title says', () => {
     for (const { title, run } of lookUps) assert.ok(await run(), title)
     for (const { run } of group.pieces) await run()
   })
+})
+
+test('rights: every look-up finds what it looks for', async (t) => {
+  const group = await rightsPieces(temporaryFolder(t), { accounts: 5, teams: 3, namespaces: 6, repositories: 12, grants: 20 })
+  t.after(() => group.close?.())
+  assert.ok(group.pieces.length >= 4)
+  for (const { title, run } of group.pieces) assert.ok(await run(), title)
 })
 
 test('the median of an even number of values is between the two in the middle', () => {

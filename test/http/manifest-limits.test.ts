@@ -68,6 +68,13 @@ test('the limit on the size of a manifest', async (t) => {
     assert.deepEqual(refused.errors[0]?.detail, { limitBytes: 2048, announcedBytes: 2049 })
   })
 
+  await t.test('an image of a thousand different layers is stored whole and comes back unchanged', async () => {
+    const layers = Array.from({ length: 1000 }, (_, index) => `layer ${index}`)
+    const image = await client.pushImage('team/layers', 'v1', layers)
+    assert.equal(new Set(image.layers).size, 1000)
+    assert.equal((await client.call('GET', '/v2/team/layers/manifests/v1')).bytes.toString(), image.text)
+  })
+
   await t.test('more than a thousand references are 413, however short they are', async () => {
     const entry = descriptorOf('{}', 'a/b')
     const index = (count: number) => ({ schemaVersion: 2, manifests: Array.from({ length: count }, () => entry) })
