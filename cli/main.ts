@@ -9,10 +9,12 @@ import { SigningKeyError } from '../auth/signing-keys.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
+import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addServeCommand } from './serve.ts'
+import { addTagCommands } from './tag.ts'
 import { CommandError } from './terminal.ts'
 import { addUserCommands } from './user.ts'
 
@@ -28,8 +30,10 @@ const program = new Command('lanyard')
 addServeCommand(program)
 addUserCommands(program)
 addRepositoryCommands(program)
+addTagCommands(program)
 addKeyCommands(program)
 addConfigCommands(program)
+addCompletionCommand(program)
 
 const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
 

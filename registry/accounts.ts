@@ -19,6 +19,7 @@ import {
 } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
+import { pageOf, type Page, type PageRequest } from './list.ts'
 
 const lastAdministrator = 'this is the last enabled administrator: make another account one first'
 
@@ -38,11 +39,11 @@ export interface NewAccount {
   readonly nowMs: number
 }
 
-/** @throws {RegistryError} parameterInvalid: the name is taken, or it would be the first account and no administrator */
+/** @throws {RegistryError} accountExists; parameterInvalid: it would be the first account and no administrator */
 export async function addAccount(database: Database, account: NewAccount): Promise<void> {
   await database.write(async (tx) => {
     const isNew = await createAccount(tx, account)
-    if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
+    if (!isNew) throw new RegistryError('accountExists', { message: `there is an account "${account.name}" already` })
     await requireAdministrator(tx, 'there is no administrator yet: the first account must be one')
   })
 }
@@ -52,20 +53,41 @@ export async function addFirstAdministrator(database: Database, account: NewAcco
   return database.write(async (tx) => !(await hasAccounts(tx)) && createAccount(tx, { ...account, isAdmin: true }))
 }
 
-/** Every change ends what was issued to the account before. @throws {RegistryError} parameterInvalid */
-export async function updateAccount(database: Database, name: string, change: AccountChange): Promise<void> {
+/** Says no, by what it throws, to an account that is not what was expected; runs within the transaction. */
+export type AccountCheck = (current: AccountRow) => void
+
+/** Every change ends what was issued to the account before. @throws {RegistryError} accountUnknown; parameterInvalid: the last administrator */
+export async function updateAccount(
+  database: Database,
+  name: string,
+  { check, ...change }: AccountChange & { check?: AccountCheck },
+): Promise<void> {
   await database.write(async (tx) => {
+    await checkAccount(tx, name, check)
     if (!(await changeAccount(tx, name, change))) throw unknownAccount(name)
     await requireAdministrator(tx, lastAdministrator)
   })
 }
 
-/** Its repositories stay; only administrators reach them then. @throws {RegistryError} parameterInvalid */
-export async function removeAccount(database: Database, name: string): Promise<void> {
+/** Its repositories stay; only administrators reach them then. @throws {RegistryError} accountUnknown; parameterInvalid: the last administrator */
+export async function removeAccount(database: Database, name: string, check?: AccountCheck): Promise<void> {
   await database.write(async (tx) => {
+    await checkAccount(tx, name, check)
     if (!(await deleteAccount(tx, name))) throw unknownAccount(name)
     await requireAdministrator(tx, lastAdministrator)
   })
+}
+
+/** @throws {RegistryError} accountUnknown */
+export async function getAccount(database: Database, name: string): Promise<AccountRow> {
+  const row = await accountByName.first(database.read, { name })
+  if (!row) throw unknownAccount(name)
+  return row
+}
+
+/** One page of accounts by name. */
+export async function accountsPage(database: Database, page: PageRequest): Promise<Page<AccountRow>> {
+  return pageOf(page, (limit) => listAccounts(database.read, { after: page.after, limit }))
 }
 
 /** All accounts by name. */
@@ -79,12 +101,17 @@ export async function* allAccounts(database: Database): AsyncGenerator<AccountRo
   }
 }
 
+async function checkAccount(tx: Writer, name: string, check: AccountCheck | undefined): Promise<void> {
+  const row = check && (await accountByName.first(tx, { name }))
+  if (row) check(row)
+}
+
 async function requireAdministrator(tx: Writer, otherwise: string): Promise<void> {
   if ((await countAdministrators(tx, 1)) === 0) throw new RegistryError('parameterInvalid', { message: otherwise })
 }
 
 function unknownAccount(name: string): RegistryError {
-  return new RegistryError('parameterInvalid', { message: `there is no account "${name}"` })
+  return new RegistryError('accountUnknown', { message: `there is no account "${name}"` })
 }
 
 function accountOf(row: AccountRow | undefined): Account | undefined {

@@ -4,7 +4,13 @@
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { listReferrers, listReferrerSizes, type ReferrerRow } from '../storage/metadata/manifests.ts'
-import { listRepositories, searchRepositories, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
+import {
+  listRepositories,
+  searchRepositories,
+  type RepositoryFilter,
+  type RepositoryRow,
+  type RepositoryWish,
+} from '../storage/metadata/repositories.ts'
 import { listTags } from '../storage/metadata/tags.ts'
 import type { Registry } from './registry.ts'
 
@@ -26,9 +32,13 @@ export async function tagsOf(registry: Registry, repository: RepositoryRow | und
   return pageOf(page, (limit) => listTags(registry.database.read, { repositoryId: repository.id, after: page.after, limit }))
 }
 
-/** Repositories that the filter admits. */
-export async function repositoriesFor(registry: Registry, filter: RepositoryFilter, page: PageRequest): Promise<Page<RepositoryRow>> {
-  return pageOf(page, (limit) => listRepositories(registry.database.read, { filter, after: page.after, limit }))
+/** Repositories that the filter admits, of those only what was asked for. */
+export async function repositoriesFor(
+  registry: Registry,
+  filter: RepositoryFilter,
+  { only = {}, ...page }: PageRequest & { readonly only?: RepositoryWish },
+): Promise<Page<RepositoryRow>> {
+  return pageOf(page, (limit) => listRepositories(registry.database.read, { filter, only, after: page.after, limit }))
 }
 
 /** Repositories that the filter admits and whose name contains the text. */
@@ -104,7 +114,7 @@ function describe(row: ReferrerRow): string {
 }
 
 /** Reads one more than asked, to know whether another page follows. */
-async function pageOf<T>({ limit }: PageRequest, read: (limit: number) => Promise<T[]>): Promise<Page<T>> {
+export async function pageOf<T>({ limit }: PageRequest, read: (limit: number) => Promise<T[]>): Promise<Page<T>> {
   if (limit === 0) return { items: [], hasMore: false }
   const items = await read(limit + 1)
   return { items: items.slice(0, limit), hasMore: items.length > limit }

@@ -45,14 +45,40 @@ export async function ensureRepository(
   return id
 }
 
+export interface RepositoryChange {
+  readonly visibility?: Visibility
+  readonly description?: string
+}
+
+/** Changes what is given, at least one of the two. @returns whether there is such a repository. */
+export async function changeRepository(tx: Writer, id: number, change: RepositoryChange): Promise<boolean> {
+  const { numUpdatedRows } = await tx.updateTable('repository').set(change).where('id', '=', id).executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** Its manifests, tags with their history and links to blobs go with it. @returns whether there was such a repository. */
+export async function deleteRepository(tx: Writer, id: number): Promise<boolean> {
+  const { numDeletedRows } = await tx.deleteFrom('repository').where('id', '=', id).executeTakeFirst()
+  return numDeletedRows > 0n
+}
+
 /** @returns whether there is such a repository. */
 export async function setVisibility(tx: Writer, name: RepositoryName, visibility: Visibility): Promise<boolean> {
   const { numUpdatedRows } = await tx.updateTable('repository').set({ visibility }).where('name', '=', name).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
+/** What was asked for, of what may be seen. */
+export interface RepositoryWish {
+  readonly namespace?: string | undefined
+  readonly visibility?: Visibility | undefined
+  /** A part of the name. Has no index: it is compared with each name that is walked past. */
+  readonly text?: string | undefined
+}
+
 export interface RepositoryPage {
   readonly filter: RepositoryFilter
+  readonly only?: RepositoryWish
   /** Names strictly greater in byte order; undefined starts at the beginning. */
   readonly after: string | undefined
   readonly limit: number
@@ -63,12 +89,15 @@ export interface RepositoryPage {
  * merged, so a page costs what it returns, however many repositories are hidden from this caller.
  */
 export async function listRepositories(db: Reader, page: RepositoryPage): Promise<RepositoryRow[]> {
-  const { filter, after = '', limit } = page
+  const { filter, only = {}, after = '', limit } = page
   const pageOf = () =>
     db
       .selectFrom('repository')
       .select(columns)
       .where('name', '>', after as RepositoryName)
+      .$if(only.namespace !== undefined, (query) => query.where('namespace', '=', only.namespace ?? ''))
+      .$if(only.visibility !== undefined, (query) => query.where('visibility', '=', only.visibility ?? 'private'))
+      .$if(only.text !== undefined, (query) => query.where(sql<boolean>`instr(name, ${only.text ?? ''}) > 0`))
       .orderBy('name')
       .limit(limit)
   const groups =

@@ -5,8 +5,8 @@
 import { sha256 } from '../support/client.ts'
 import type { Identity } from './callers.ts'
 
-/** `ok`: not refused. Otherwise the status, and what the challenge says in `error=`. */
-export type Outcome = 'ok' | '401' | '401 invalid_token' | '401 insufficient_scope' | '403'
+/** `ok`: not refused. Otherwise the status, and what the challenge says in `error=`; 404: the API hides that it is there. */
+export type Outcome = 'ok' | '401' | '401 invalid_token' | '401 insufficient_scope' | '403' | '404'
 
 /** One outcome, or one for each visibility: private, internal, public, absent. */
 type Cell = Outcome | readonly [Outcome, Outcome, Outcome, Outcome]
@@ -33,6 +33,7 @@ const no = '401'
 const invalid = '401 invalid_token'
 const narrow = '401 insufficient_scope'
 const denied = '403'
+const hidden = '404'
 
 const everyone: Rule = {
   nobody: ok,
@@ -271,7 +272,7 @@ const apiRead: Rule = {
   nobody: no,
   'empty Basic': no,
   owner: ok,
-  'other user': [denied, ok, ok, denied],
+  'other user': [hidden, ok, ok, hidden],
   administrator: ok,
   'disabled account': no,
   'wrong password': no,
@@ -292,7 +293,7 @@ const settings: Rule = {
   nobody: no,
   'empty Basic': no,
   owner: ok,
-  'other user': denied,
+  'other user': [hidden, denied, denied, hidden],
   administrator: ok,
   'disabled account': no,
   'wrong password': no,
@@ -309,6 +310,22 @@ const settings: Rule = {
   'forged token': no,
 }
 
+/** The right to push or to delete, by a token that covers it. */
+const apiWrite = (coversIt: Readonly<Record<'pull token' | 'push token', Cell>>): Rule => ({
+  ...apiRead,
+  'other user': [hidden, denied, denied, hidden],
+  'anonymous token': no,
+  'other token': no,
+  ...coversIt,
+})
+const apiPush = apiWrite({ 'pull token': no, 'push token': ok })
+const apiDelete = apiWrite({ 'pull token': no, 'push token': no })
+
+const administrators: Rule = { ...settings, owner: denied, 'other user': denied }
+
+/** Any token says who is asking. */
+const whoAmI: Rule = { ...apiList, 'pull token': ok, 'push token': ok, 'token for elsewhere': ok }
+
 const pulls = { login: pull, open: everyone, challenge: 'repository:<name>:pull' } as const
 const pushes = { login: push, open: everyone, challenge: 'repository:<name>:pull,push' } as const
 const removes = { login: remove, open: everyone, challenge: 'repository:<name>:delete', absent: true } as const
@@ -317,7 +334,16 @@ const lists = { login: catalog, open: everyone, challenge: 'registry:catalog:*' 
 const tells = { login: everyone, open: everyone, challenge: 'basic' } as const
 const basic = { challenge: 'basic' } as const
 
+const readsRepository = { ...basic, login: apiRead, open: unlessWrong } as const
+const administers = { ...basic, login: administrators, open: administrators } as const
+/** Without logins everybody sees everything, and still changes no settings. */
+const openSettings: Rule = { ...settings, 'other user': denied }
+const json = { headers: { 'Content-Type': 'application/json' } } as const
+const stale = { headers: { 'If-Match': '"not its version"' } } as const
+
 const found = [200, 200, 200, 404] as const
+const bad = [400, 400, 400, 404] as const
+const changed = [412, 412, 412, 404] as const
 const passwordForm = {
   headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
   body: `grant_type=password&service=lanyard&username=alice&password=correct+horse+battery`,
@@ -366,9 +392,50 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'HEAD /readyz': { ...tells, status: 200 },
   'GET /metrics': { ...basic, login: metrics, open: metrics, status: 200 },
   'HEAD /metrics': { ...basic, login: metrics, open: metrics, status: 200 },
+  'GET /api/v1/openapi.json': { ...tells, status: 200 },
+  'HEAD /api/v1/openapi.json': { ...tells, status: 200 },
+  'GET /api/v1/docs': { ...tells, status: 200 },
+  'HEAD /api/v1/docs': { ...tells, status: 200 },
+  'GET /api/v1/me': { ...basic, login: whoAmI, open: unlessWrong, status: 200 },
+  'HEAD /api/v1/me': { ...basic, login: whoAmI, open: unlessWrong, status: 200 },
   'GET /api/v1/repositories': { ...basic, login: apiList, open: unlessWrong, status: 200 },
   'HEAD /api/v1/repositories': { ...basic, login: apiList, open: unlessWrong, status: 200 },
-  'GET /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrong, status: found },
-  'HEAD /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrong, status: found },
-  'PATCH /api/v1/repositories/*name': { ...basic, login: settings, open: settings, status: 400, body: '{"visibility":"secret"}' },
+  'GET /api/v1/repositories/{name}': { ...readsRepository, status: found },
+  'HEAD /api/v1/repositories/{name}': { ...readsRepository, status: found },
+  'PATCH /api/v1/repositories/{name}': {
+    ...basic,
+    ...json,
+    login: settings,
+    open: openSettings,
+    status: bad,
+    body: '{"visibility":"secret"}',
+  },
+  'DELETE /api/v1/repositories/{name}': { ...basic, ...stale, login: settings, open: openSettings, status: changed },
+  'GET /api/v1/repositories/{name}/tags': { ...readsRepository, status: found },
+  'HEAD /api/v1/repositories/{name}/tags': { ...readsRepository, status: found },
+  'GET /api/v1/repositories/{name}/tags/{tag}': { ...readsRepository, status: found },
+  'HEAD /api/v1/repositories/{name}/tags/{tag}': { ...readsRepository, status: found },
+  'PUT /api/v1/repositories/{name}/tags/{tag}': {
+    ...basic,
+    ...json,
+    login: apiPush,
+    open: unlessWrong,
+    status: bad,
+    body: '{"digest":"x"}',
+  },
+  'DELETE /api/v1/repositories/{name}/tags/{tag}': { ...basic, login: apiDelete, open: unlessWrong, status: 404, absent: true },
+  'GET /api/v1/repositories/{name}/tags/{tag}/history': { ...readsRepository, status: found },
+  'HEAD /api/v1/repositories/{name}/tags/{tag}/history': { ...readsRepository, status: found },
+  'GET /api/v1/repositories/{name}/manifests/{digest}': { ...readsRepository, status: 404 },
+  'HEAD /api/v1/repositories/{name}/manifests/{digest}': { ...readsRepository, status: 404 },
+  'DELETE /api/v1/repositories/{name}/manifests/{digest}': { ...basic, login: apiDelete, open: unlessWrong, status: 404 },
+  'GET /api/v1/repositories/{name}/manifests/{digest}/referrers': { ...readsRepository, status: found },
+  'HEAD /api/v1/repositories/{name}/manifests/{digest}/referrers': { ...readsRepository, status: found },
+  'GET /api/v1/accounts': { ...administers, status: 200 },
+  'HEAD /api/v1/accounts': { ...administers, status: 200 },
+  'POST /api/v1/accounts': { ...administers, ...json, status: 400, body: '{"name":"New","password":"correct horse battery"}' },
+  'GET /api/v1/accounts/{account}': { ...administers, status: 200 },
+  'HEAD /api/v1/accounts/{account}': { ...administers, status: 200 },
+  'PATCH /api/v1/accounts/{account}': { ...administers, ...json, status: 400, body: '{"isAdmin":true}' },
+  'DELETE /api/v1/accounts/{account}': { ...administers, status: 404, absent: true },
 }

@@ -13,6 +13,7 @@ const push = `POST /v2/${secret}/blobs/uploads/`
 const pull = `GET /v2/${secret}/manifests/v1`
 const remove = `DELETE /v2/${secret}/manifests/v1`
 const patch = `PATCH /api/v1/repositories/${secret}`
+const patchInside = `PATCH /api/v1/repositories/${repositories.internal}`
 const expired = 'the token is expired or not valid: log in again'
 const wrong = 'incorrect username or password'
 
@@ -37,7 +38,13 @@ const refusals: readonly (readonly [Identity, string, number, string])[] = [
   ['other user', push, 403, `account "bob" may not push to ${secret}: push to bob/app-secret, or ask alice or an administrator for it`],
   ['other user', pull, 403, `account "bob" may not pull ${secret}: ask alice or an administrator for it`],
   ['other user', remove, 403, `account "bob" may not delete from ${secret}: ask alice or an administrator for it`],
-  ['other user', patch, 403, `account "bob" may not change the settings of ${secret}: ask alice or an administrator for it`],
+  [
+    'other user',
+    patchInside,
+    403,
+    `account "bob" may not change the settings of ${repositories.internal}: ask alice or an administrator for it`,
+  ],
+  ['other user', patch, 404, `there is no repository ${secret}: it comes to be with the first push`],
   ['other user', 'GET /metrics', 403, 'account "bob" may not read the metrics: ask an administrator for it'],
   // A token that was made for something else.
   ['pull token', push, 401, `the token does not cover push on ${secret}: ask for the scope repository:${secret}:push`],

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Command } from 'commander'
+import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTagCommands } from '../../cli/tag.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { settingRows, flagNameOf } from '../../server/config/settings.ts'
 import { runLanyard } from '../support/spawn-lanyard.ts'
@@ -15,8 +17,10 @@ function everyCommand(): Command[] {
   addServeCommand(program)
   addUserCommands(program)
   addRepositoryCommands(program)
+  addTagCommands(program)
   addKeyCommands(program)
   addConfigCommands(program)
+  addCompletionCommand(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
   return program.commands.flatMap(withChildren)
 }
@@ -36,7 +40,15 @@ test('these are the commands', () => {
     'user remove',
     'repo',
     'repo list',
+    'repo show',
     'repo visibility',
+    'repo delete',
+    'tag',
+    'tag list',
+    'tag show',
+    'tag set',
+    'tag delete',
+    'tag history',
     'keys',
     'keys list',
     'keys rotate',
@@ -44,6 +56,7 @@ test('these are the commands', () => {
     'config',
     'config print',
     'config check',
+    'completion',
   ])
 })
 

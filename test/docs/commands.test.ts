@@ -6,10 +6,12 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
+import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTagCommands } from '../../cli/tag.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { Client } from '../support/client.ts'
 import { startRegistry } from '../support/start-registry.ts'
@@ -62,7 +64,16 @@ test('every lanyard command in the README works, one after the other, beside a r
 /** What cli/main.ts puts together; the test below compares the two. */
 function buildProgram(): Command {
   const program = new Command('lanyard').helpCommand(false)
-  for (const add of [addServeCommand, addUserCommands, addRepositoryCommands, addKeyCommands, addConfigCommands]) add(program)
+  for (const add of [
+    addServeCommand,
+    addUserCommands,
+    addRepositoryCommands,
+    addTagCommands,
+    addKeyCommands,
+    addConfigCommands,
+    addCompletionCommand,
+  ])
+    add(program)
   return program
 }
 
@@ -90,7 +101,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'repo', 'keys', 'config'])
+  const groups = new Set(['user', 'repo', 'tag', 'keys', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })
@@ -116,7 +127,7 @@ test('every flag that the README gives to npm start is one of serve', () => {
 
 test('the program has the commands that these tests know, and no others', async () => {
   const { output } = await lanyard(['--help'])
-  const listed = [...output.matchAll(/^ {2}([a-z]+)(?: |$)/gm)].map(([, name = '']) => name)
+  const listed = [...output.matchAll(/^ {2}([a-z]+)(?:[ |]|$)/gm)].map(([, name = '']) => name)
   assert.deepEqual(
     listed,
     buildProgram().commands.map((command) => command.name()),

@@ -78,6 +78,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'manifests.manifestByDigest': (database) => database.prepare(manifests.manifestByDigest)({ repositoryId, digest }),
   'manifests.manifestByTag': (database) => database.prepare(manifests.manifestByTag)({ repositoryId, tag: tagOf('latest') }),
   'manifests.findManifestSize': (database) => manifests.findManifestSize(database.read, { repositoryId, digest }),
+  'manifests.findManifestFacts': (database) => manifests.findManifestFacts(database.read, { repositoryId, digest }),
+  'manifests.contentSize': (database) => database.prepare(manifests.contentSize)({ repositoryId, digest, limit: 10 }),
   'manifests.putManifest': (database) => database.write((tx) => manifests.putManifest(tx, manifest, [{ digest, role: 'layer' }])),
   'manifests.deleteManifest': (database) => database.write((tx) => manifests.deleteManifest(tx, repositoryId, digest)),
   'manifests.isReferenced': (database) => manifests.isReferenced(database.read, repositoryId, digest),
@@ -97,8 +99,15 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       database.write((tx) => repositories.ensureRepository(tx, { name: each, visibility: 'private', nowMs: 1 })),
     ),
   'repositories.setVisibility': (database) => database.write((tx) => repositories.setVisibility(tx, name, 'public')),
+  'repositories.changeRepository': (database) =>
+    database.write((tx) => repositories.changeRepository(tx, repositoryId, { visibility: 'public', description: 'x' })),
+  'repositories.deleteRepository': (database) => database.write((tx) => repositories.deleteRepository(tx, 99)),
   'repositories.listRepositories': (database) =>
-    each(filters, (filter) => repositories.listRepositories(database.read, { filter, ...page })),
+    each(filters, (filter) =>
+      each([{}, { namespace: 'team' }, { visibility: 'public' as const }, { text: 'a' }], (only) =>
+        repositories.listRepositories(database.read, { filter, only, ...page }),
+      ),
+    ),
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
 
@@ -106,6 +115,13 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'tags.endTag': (database) => database.write((tx) => tags.endTag(tx, tag)),
   'tags.endTagsOf': (database) => database.write((tx) => tags.endTagsOf(tx, { repositoryId, digest, nowMs: 1, by: null })),
   'tags.listTags': (database) => tags.listTags(database.read, { repositoryId, ...page }),
+
+  'tags.currentTag': (database) => database.prepare(tags.currentTag)(tag),
+  'tags.listTagRows': (database) => each([undefined, 'a'], (text) => tags.listTagRows(database.read, { repositoryId, text, ...page })),
+  'tags.findTagRow': (database) => tags.findTagRow(database.read, tag),
+  'tags.listTagsOf': (database) => tags.listTagsOf(database.read, { repositoryId, digest, limit: 10 }),
+  'tags.listTagIntervals': (database) =>
+    each([undefined, { sinceMs: 1, id: 1 }], (before) => tags.listTagIntervals(database.read, { ...tag, before, limit: 10 })),
 
   'uploads.createSession': (database) => database.write((tx) => uploads.createSession(tx, session)),
   'uploads.findSession': (database) => uploads.findSession(database.read, session),
