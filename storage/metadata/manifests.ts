@@ -73,8 +73,7 @@ export async function findManifestFacts(
 export const contentSize = new Statement<{ repositoryId: number; digest: Digest; limit: number }, { bytes: number; entries: number }>(
   (db, value) => ({
     compile: () =>
-      sql<{ bytes: number; entries: number }>`
-        with recursive need (digest) as (
+      sql<{ bytes: number; entries: number }>`with recursive need (digest) as (
           select ${value('digest')}
           union all
           select reference.digest from need
