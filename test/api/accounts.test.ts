@@ -1,6 +1,7 @@
 /** Accounts over the API, and who the caller is: for administrators, without secrets, effective on the next request. */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { compareBytes } from '../../oci/paging.ts'
 import { adminPassword } from '../support/start-registry.ts'
 import { basic, Client, expectStatus, type Answer } from '../support/client.ts'
 import { shareRegistry } from '../support/shared-registry.ts'
@@ -9,7 +10,7 @@ suite('accounts', () => {
   const registry = shareRegistry()
   const admin = () => new Client(registry())
   const json = (answer: Answer) => JSON.parse(answer.bytes.toString('utf8')) as Record<string, unknown>
-  const send = (method: string, path: string, body?: object, headers = {}) =>
+  const send = (...[method, path, body, headers = {}]: [string, string, object?, object?]) =>
     admin().call(method, `/api/v1/accounts${path}`, {
       headers: { ...(body && { 'Content-Type': 'application/json' }), ...headers },
       ...(body && { body: JSON.stringify(body) }),
@@ -72,14 +73,14 @@ suite('accounts', () => {
 
   test('are listed in pages by name', async () => {
     for (const name of ['list-b', 'list-a']) await expectStatus(await create(name), 201)
-    const names: unknown[] = []
+    const names: string[] = []
     for (let query: string | undefined = '?limit=2'; query !== undefined;) {
       const page = json(await expectStatus(await send('GET', query), 200)) as unknown as { items: { name: string }[]; next: string | null }
       assert.ok(page.items.length <= 2)
       names.push(...page.items.map(({ name }) => name))
       query = page.next === null ? undefined : `?limit=2&cursor=${page.next}`
     }
-    assert.deepEqual(names, [...names].toSorted())
+    assert.deepEqual(names, names.toSorted(compareBytes))
     for (const name of ['admin', 'list-a', 'list-b']) assert.ok(names.includes(name), name)
   })
 

@@ -22,7 +22,7 @@ suite('the content of a repository', () => {
   const json = (answer: Answer) =>
     JSON.parse(answer.bytes.toString('utf8')) as Record<string, unknown> & { items: Record<string, unknown>[]; next: string | null }
   const get = async (name: string, rest: string) => json(await expectStatus(await admin().call('GET', path(name, rest)), 200))
-  const put = (name: string, tag: string, body: object, headers = {}) =>
+  const put = (...[name, tag, body, headers = {}]: [string, string, object, object?]) =>
     admin().call('PUT', path(name, `/tags/${tag}`), {
       body: JSON.stringify(body),
       headers: { 'Content-Type': 'application/json', ...headers },
@@ -222,7 +222,7 @@ suite('the content of a repository', () => {
     const digests = [await refer('a/signature', { by: 'alice' }), await refer('a/sbom', {}), await refer('a/signature', { by: 'bob' })]
     const list = async (query: string) => get(name, `/manifests/${subject.digest}/referrers${query}`)
     const all = await list('')
-    assert.deepEqual(all.items.map(({ digest }) => digest).toSorted(), digests.toSorted())
+    assert.deepEqual(new Set(all.items.map(({ digest }) => digest)), new Set(digests))
     assert.deepEqual(all.items.find(({ digest }) => digest === digests[0])?.['annotations'], { by: 'alice' })
     assert.deepEqual(
       (await list('?artifactType=a%2Fsbom')).items.map(({ digest }) => digest),

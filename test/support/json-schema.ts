@@ -13,17 +13,35 @@ export type Resolve = (reference: string) => JsonSchema
 const annotations = new Set(['description', 'examples', 'default', 'title', 'format'])
 const known = new Set([
   ...annotations,
-  ...['$ref', 'type', 'enum', 'const', 'anyOf', 'items', 'properties', 'required', 'additionalProperties', 'propertyNames'],
-  ...['minProperties', 'minLength', 'maxLength', 'pattern', 'minimum', 'maximum'],
+  '$ref',
+  'type',
+  'enum',
+  'const',
+  'anyOf',
+  'items',
+  'properties',
+  'required',
+  'additionalProperties',
+  'propertyNames',
+  'minProperties',
+  'minLength',
+  'maxLength',
+  'pattern',
+  'minimum',
+  'maximum',
 ])
 
 /** What is wrong with a value, each with where it is; empty when it fits. */
-export function misfits(schema: JsonSchema, value: unknown, resolve: Resolve, at = '$'): string[] {
+export function misfits(schema: JsonSchema, value: unknown, resolve: Resolve): string[] {
+  return judge(schema, { value, at: '$' }, resolve)
+}
+
+function judge(schema: JsonSchema, { value, at }: { value: unknown; at: string }, resolve: Resolve): string[] {
   assertKnown(schema)
   const { $ref, anyOf } = schema
-  if (typeof $ref === 'string') return misfits(resolve($ref), value, resolve, at)
+  if (typeof $ref === 'string') return judge(resolve($ref), { value, at }, resolve)
   if (Array.isArray(anyOf)) {
-    const tries = (anyOf as JsonSchema[]).map((each) => misfits(each, value, resolve, at))
+    const tries = (anyOf as JsonSchema[]).map((each) => judge(each, { value, at }, resolve))
     return tries.some((found) => found.length === 0) ? [] : tries.flat()
   }
   return [
@@ -38,7 +56,7 @@ export function misfits(schema: JsonSchema, value: unknown, resolve: Resolve, at
 }
 
 function itemMisfits({ items }: JsonSchema, { each, at }: { each: unknown; at: string }, resolve: Resolve): string[] {
-  return items === undefined ? [] : misfits(items as JsonSchema, each, resolve, at)
+  return items === undefined ? [] : judge(items as JsonSchema, { value: each, at }, resolve)
 }
 
 function textMisfits({ minLength = 0, maxLength = Infinity, pattern }: JsonSchema, text: string, at: string): string[] {
@@ -66,9 +84,9 @@ function memberMisfits(
     ...complaint(Object.keys(value).length >= Number(schema['minProperties'] ?? 0), `${at} has too few members`),
     ...Object.entries(value).flatMap(([name, member]) => {
       const own = Object.hasOwn(properties, name) ? properties[name] : undefined
-      if (own) return misfits(own, member, resolve, `${at}.${name}`)
+      if (own) return judge(own, { value: member, at: `${at}.${name}` }, resolve)
       if (others === false) return [`${at}.${name} is not a member`]
-      return isRecord(others) ? misfits(others, member, resolve, `${at}.${name}`) : []
+      return isRecord(others) ? judge(others, { value: member, at: `${at}.${name}` }, resolve) : []
     }),
   ]
 }
