@@ -90,9 +90,11 @@ export function renderOpenApi(operations: readonly Operation[]): OpenApiDocument
   const schemas = new SchemaCollection()
   const problem = schemas.add(problemSchema, 'output')
   const paths: Record<string, Record<string, OpenApiOperation>> = {}
+  const versioned = new Set(operations.filter(({ isConditional }) => isConditional).map(({ path }) => path))
   for (const operation of operations) {
     const path = (paths[`${apiRoot}${operation.path}`] ??= {})
-    path[operation.method.toLowerCase()] = renderOperation(operation, schemas, problem)
+    const headers = headersOf(operation, versioned)
+    path[operation.method.toLowerCase()] = renderOperation(operation, { schemas, problem, headers })
   }
   const names = [...new Set(operations.map(({ tag }) => tag))]
   return {
@@ -111,7 +113,20 @@ export function renderOpenApi(operations: readonly Operation[]): OpenApiDocument
   }
 }
 
-function renderOperation(operation: Operation, schemas: SchemaCollection, problem: JsonObject): OpenApiOperation {
+/** What the answer of success says in headers. @param versioned paths of what has a version */
+function headersOf({ path, query, answer }: Operation, versioned: ReadonlySet<string>): JsonObject {
+  const header = (description: string) => ({ description, schema: { type: 'string' } })
+  return {
+    ...(answer.status === 201 && { Location: header('Where what was made is found.') }),
+    ...(answer.status === 200 && versioned.has(path) && { ETag: header('Its version, for If-Match.') }),
+    ...(query && 'cursor' in query && { Link: header('The next page, with rel="next"; absent when this is the last.') }),
+  }
+}
+
+function renderOperation(
+  operation: Operation,
+  { schemas, problem, headers }: { schemas: SchemaCollection; problem: JsonObject; headers: JsonObject },
+): OpenApiOperation {
   const { description, right, answer } = operation
   return {
     operationId: operation.id,
@@ -129,6 +144,7 @@ function renderOperation(operation: Operation, schemas: SchemaCollection, proble
     responses: {
       [answer.status]: {
         description: answer.description,
+        ...(Object.keys(headers).length > 0 && { headers }),
         ...(answer.schema && { content: { 'application/json': { schema: schemas.add(answer.schema, 'output') } } }),
       },
       ...renderErrors(operation, problem),

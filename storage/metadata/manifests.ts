@@ -69,6 +69,7 @@ export async function findManifestFacts(
 /**
  * How many bytes a manifest is with all that it references, directly and through other manifests: each content once, what the
  * repository does not have as nothing. At most `limit` references are followed; a result with so many is not the whole.
+ * A cross join, because SQLite would otherwise walk all references of the repository for each manifest.
  */
 export const contentSize = new Statement<{ repositoryId: number; digest: Digest; limit: number }, { bytes: number; entries: number }>(
   (db, value) => ({
@@ -77,7 +78,7 @@ export const contentSize = new Statement<{ repositoryId: number; digest: Digest;
           select ${value('digest')}
           union all
           select reference.digest from need
-            join reference on reference.repository_id = ${value('repositoryId')} and reference.manifest_digest = need.digest
+            cross join reference on reference.repository_id = ${value('repositoryId')} and reference.manifest_digest = need.digest
           limit ${value('limit')}
         )
         select sum(each.times) as entries, sum(coalesce(

@@ -104,15 +104,20 @@ function call(template: string, operation: OpenApiOperation): fc.Arbitrary<Sent>
   const { parameters } = operation
   return fc
     .record({ path: pathOf(template, parameters), query: queryOf(parameters), body: bodyOf(operation), condition: conditions })
-    .map(({ path, query, body, condition }) => ({
-      path: `${path}${query}`,
-      body,
-      headers: [
-        `Authorization: ${basic('admin')}`,
-        ...condition,
-        ...(body === undefined ? [] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]),
-      ],
-    }))
+    .map(({ path, query, body, condition }) => sentTo(`${path}${query}`, body, condition))
+}
+
+function sentTo(path: string, body: string | undefined, condition: readonly string[] = []): Sent {
+  const about = body === undefined ? [] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]
+  return { path, body, headers: [`Authorization: ${basic('admin')}`, ...condition, ...about] }
+}
+
+/** The call that the documentation shows, with what is there in place of its names: it succeeds. */
+function shownCall(template: string, { operationId }: OpenApiOperation): Sent {
+  const path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => escape(there[name]?.[0] ?? ''))
+  const shown = apiOperations.find(({ id }) => id === operationId)?.example?.body as Record<string, unknown> | undefined
+  const named = { ...(shown && 'digest' in shown && { digest: there['digest']?.[0] }), ...(shown && 'name' in shown && { name: 'zoe' }) }
+  return sentTo(path, shown && JSON.stringify({ ...shown, ...named }))
 }
 
 /** The answer is one that the document foresees: its status, its type, its form. @returns the status */
@@ -124,6 +129,8 @@ function assertForeseen(answer: RawAnswer, operation: OpenApiOperation, sent: Se
     operation.responses[answer.status] ?? (answer.status === 405 || answer.status === 404 ? operation.responses[400] : undefined)
   assert.ok(response, `not in the document: ${said}`)
   assert.equal(headerOf(answer, 'Cache-Control'), 'no-store')
+  const always = Object.keys(response.headers ?? {}).filter((name) => name !== 'Link')
+  for (const name of always) assert.ok(answer.headers.has(name.toLowerCase()), `no ${name}: ${said}`)
   const [type, { schema } = { schema: {} }] = Object.entries(response.content ?? {})[0] ?? []
   if (type === undefined) assert.equal(answer.body.length, 0)
   else assert.equal(headerOf(answer, 'Content-Type'), type, said)
@@ -149,7 +156,7 @@ suite('whatever is sent to', () => {
             statuses.add(assertForeseen(answer, operation, sent))
             if (answer.status === 204) await fill(client)
           }),
-          { numRuns: runs },
+          { numRuns: runs, examples: [[shownCall(template, operation)]] },
         )
         const succeeded = Object.keys(operation.responses).some((status) => Number(status) < 300 && statuses.has(Number(status)))
         assert.ok(succeeded, `it succeeded at least once: ${[...statuses].join()}`)
