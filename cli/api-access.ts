@@ -72,7 +72,7 @@ class LocalApi implements Api {
       path: { ...sent.path },
       query: Object.fromEntries(query),
       readBody: async () => sent.body,
-      admit: () => undefined,
+      admit: async () => undefined,
       requireVersion: () => undefined,
     })
     return body as Got<A>

@@ -19,8 +19,8 @@ export interface Request {
   readonly path: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string | readonly string[]>>
   readonly readBody: () => Promise<unknown>
-  /** Throws when the caller may not. */
-  readonly admit: (asked: Asked) => void
+  /** Fails when the caller may not. */
+  readonly admit: (asked: Asked) => Promise<void>
   readonly requireVersion: (version: string | undefined) => void
 }
 
@@ -30,7 +30,7 @@ export async function perform(services: Services, operation: Operation, request:
   const { name } = path
   const isOfRepository = typeof name === 'string' && isRepositoryName(name)
   const repository = isOfRepository ? await findRepository(services.registry, name) : undefined
-  request.admit({ path, repository })
+  await request.admit({ path, repository })
   if (isOfRepository && !repository) throw unknownRepository(name)
   const query = validateMembers(operation.query, request.query, 'query')
   const body = operation.body && validate(operation.body, await request.readBody(), 'body')

@@ -48,7 +48,7 @@ export function onRepository(action: Action): Right {
 }
 
 /** Returns if the caller may. @throws {RegistryError} those of authorize; nameUnknown: it may not even see the repository */
-export function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): void {
+export async function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): Promise<void> {
   const request = right.requestOf(asked)
   try {
     authorize(services.policy, caller, request)
