@@ -1,13 +1,15 @@
 /**
  * Writes the pages that follow from tables, or with `--check` says which of them are stale.
  *
- * Owns the list of generated files and the pages on errors, endpoints and metrics; those on settings and the schema
+ * Owns the list of generated files and the pages on errors, endpoints, the API and metrics; those on settings and the schema
  * are rendered beside what they come from. Invariant: the same tables give the same bytes, on every machine.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { endpoints } from '../oci/endpoints.ts'
 import { errorTable } from '../oci/errors.ts'
+import { apiRoot } from '../server/api/operation.ts'
+import { apiOperations } from '../server/api/operations.ts'
 import { generator, renderConfigurationPage, renderSampleFile } from '../server/config/describe.ts'
 import { metricTable } from '../server/metrics.ts'
 import { renderSchemaFile } from '../storage/metadata/schema-file.ts'
@@ -18,6 +20,7 @@ export function renderDocuments(): ReadonlyMap<string, string> {
     ['docs/configuration.md', renderConfigurationPage()],
     ['docs/errors.md', renderErrorsPage()],
     ['docs/endpoints.md', renderEndpointsPage()],
+    ['docs/api.md', renderApiPage()],
     ['docs/metrics.md', renderMetricsPage()],
     ['deploy/lanyard.sample.yaml', renderSampleFile()],
     ['migrations/sqlite/schema.sql', renderSchemaFile(generator)],
@@ -71,6 +74,32 @@ function renderEndpointsPage(): string {
     'the OCI distribution specification 1.1.',
     '',
     ...table(['Method', 'Path', 'Right', 'What it does', 'Specification'], rows),
+  ])
+}
+
+function renderApiPage(): string {
+  const rows = apiOperations.map(({ method, path, right, summary, id }) => [
+    method,
+    `\`${apiRoot}${path}\``,
+    right.text,
+    summary,
+    `\`${id}\``,
+  ])
+  return page('server/api/operations.ts', [
+    '# HTTP API',
+    '',
+    'For scripts, the command line and whatever manages a registry from outside. A running registry describes it in full:',
+    `\`${apiRoot}/docs\` for people, with an example of each call, and \`${apiRoot}/openapi.json\` for programs.`,
+    '',
+    '* Sign in with Basic (user name and password) or with a token as Bearer.',
+    '* Names of repositories hold slashes: `team%2Fapp` in a path; where nothing follows, `team/app` will do.',
+    '* Lists come in pages: `limit` (1 to 1000, 100 if not given) and `cursor`, the `next` of the page before; a Link header says the same.',
+    '* What can be edited has an ETag. A change that sends it in If-Match is refused with 412 when somebody else was faster.',
+    '* Bodies are JSON of at most 64 KiB, sent as `application/json`; members that an operation does not know are refused.',
+    '* Errors are problem details (RFC 9457): `reason` is a row of [errors.md](errors.md), `errors` names each member that is wrong.',
+    '* What the caller may not see is answered like what is not there. Times are ISO 8601 in UTC, sizes bytes.',
+    '',
+    ...table(['Method', 'Path', 'Needed', 'What it does', 'Operation'], rows),
   ])
 }
 

@@ -9,12 +9,14 @@ import { SigningKeyError } from '../auth/signing-keys.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
+import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
 import { addNamespaceCommands } from './namespace.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addRobotCommands } from './robot.ts'
 import { addServeCommand } from './serve.ts'
+import { addTagCommands } from './tag.ts'
 import { addTeamCommands } from './team.ts'
 import { CommandError } from './terminal.ts'
 import { addTokenCommands } from './token.ts'
@@ -36,8 +38,10 @@ addTeamCommands(program)
 addRobotCommands(program)
 addTokenCommands(program)
 addRepositoryCommands(program)
+addTagCommands(program)
 addKeyCommands(program)
 addConfigCommands(program)
+addCompletionCommand(program)
 
 const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
 

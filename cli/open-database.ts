@@ -29,16 +29,26 @@ export interface Opened {
  * @throws {DataFolderError} {SchemaError} {CommandError} the folder cannot be used
  */
 export async function withDatabase(command: Command, work: (opened: Opened) => Promise<void>, { mayCreate = false } = {}): Promise<void> {
-  const settings = loadSettingsFor(command)
-  const layout = dataLayout(settings.data)
-  if (!mayCreate) requireDataFolder(layout)
-  await makeReady(layout)
+  const { settings, layout } = await readyFolder(command, { mayCreate })
   const database = Database.open(layout.database)
   try {
     await work({ settings, layout, database })
   } finally {
     await database.close()
   }
+}
+
+/**
+ * The settings of a command and their data folder, up to date.
+ * @param options.mayCreate as withDatabase says
+ * @throws {DataFolderError} {SchemaError} {CommandError} the folder cannot be used
+ */
+export async function readyFolder(command: Command, { mayCreate = false } = {}): Promise<{ settings: Settings; layout: DataLayout }> {
+  const settings = loadSettingsFor(command)
+  const layout = dataLayout(settings.data)
+  if (!mayCreate) requireDataFolder(layout)
+  await makeReady(layout)
+  return { settings, layout }
 }
 
 /** @throws {CommandError} there is nothing at the place that the settings name */

@@ -1,58 +1,95 @@
 /**
- * `lanyard repo`: which repositories there are and who may see them.
+ * `lanyard repo`: which repositories there are, who may see them, and removing one.
  */
-import { Command } from 'commander'
-import { parseRepositoryName } from '../oci/repository-name.ts'
-import { changeVisibility } from '../registry/visibility.ts'
-import { listRepositories, type RepositoryRow } from '../storage/metadata/repositories.ts'
-import type { Reader } from '../storage/metadata/schema.ts'
-import { addDataFlags } from './config.ts'
-import { withDatabase } from './open-database.ts'
+import type { Command } from 'commander'
+import { changeRepository, deleteRepository, getRepository, listRepositories } from '../server/api/repositories.ts'
+import { addApiFlags, withApi } from './api-access.ts'
+import { allItems } from './remote.ts'
 import { CommandError, confirm, formatTable, print } from './terminal.ts'
 
 const visibilities = ['private', 'internal', 'public'] as const
 
 export function addRepositoryCommands(program: Command): void {
-  const repository = program.command('repo').description('repositories').helpCommand(false)
-  addDataFlags(repository.command('list').description('all repositories').option('--json', 'one JSON array')).action(list)
-  addDataFlags(
+  const repository = program.command('repo').alias('repository').description('repositories').helpCommand(false)
+  addApiFlags(
+    repository
+      .command('list')
+      .description('all repositories')
+      .option('--namespace <name>', 'only those of a namespace')
+      .option('--visibility <visibility>', 'only the private, internal or public ones')
+      .option('--filter <text>', 'only those whose name contains a text')
+      .option('--json', 'one JSON array'),
+  ).action(list)
+  addApiFlags(repository.command('show <name>').description('one repository').option('--json', 'one JSON object')).action(show)
+  addApiFlags(
     repository
       .command('visibility <name> <visibility>')
       .description('who may pull: private (whoever has a role), internal (anyone signed in), public (anyone)')
       .option('--yes', 'do not ask before it becomes public'),
   ).action(visibility)
+  addApiFlags(
+    repository
+      .command('delete <name>')
+      .description('remove a repository with its tags and manifests')
+      .option('--yes', 'without being asked'),
+  ).action(remove)
 }
 
-async function list(options: { json?: true }, command: Command): Promise<void> {
-  await withDatabase(command, async ({ database }) => {
-    const rows = await Array.fromAsync(allRepositories(database.read))
-    if (options.json) return print(`${JSON.stringify(rows.map(({ name, visibility }) => ({ name, visibility })))}\n`)
+interface ListOptions {
+  readonly json?: true
+  readonly namespace?: string
+  readonly visibility?: string
+  readonly filter?: string
+}
+
+async function list(options: ListOptions, command: Command): Promise<void> {
+  const { namespace, filter: q } = options
+  const visibility = options.visibility === undefined ? undefined : visibilityOf(options.visibility)
+  await withApi(command, async (api) => {
+    const repositories = await Array.fromAsync(allItems(api, listRepositories, { query: { namespace, visibility, q } }))
+    if (options.json) return print(`${JSON.stringify(repositories)}\n`)
+    const rows = repositories.map(({ name, visibility, createdAt }) => [name, visibility, createdAt])
+    print(formatTable([['NAME', 'VISIBILITY', 'CREATED'], ...rows]))
+  })
+}
+
+async function show(name: string, options: { json?: true }, command: Command): Promise<void> {
+  await withApi(command, async (api) => {
+    const repository = await api.call(getRepository, { path: { name } })
+    if (options.json) return print(`${JSON.stringify(repository)}\n`)
+    const { visibility, description, createdAt } = repository
     print(
       formatTable([
-        ['NAME', 'VISIBILITY', 'CREATED'],
-        ...rows.map((row) => [row.name, row.visibility, new Date(row.created_at_ms).toISOString()]),
+        ['NAME', name],
+        ['VISIBILITY', visibility],
+        ['DESCRIPTION', description],
+        ['CREATED', createdAt],
       ]),
     )
   })
 }
 
-async function visibility(...[nameText, wish, options, command]: [string, string, { yes?: true }, Command]): Promise<void> {
-  const name = parseRepositoryName(nameText)
-  const visibility = visibilities.find((each) => each === wish)
-  if (!visibility) throw new CommandError(`a visibility is one of ${visibilities.join(', ')}, not "${wish}"`)
-  if (visibility === 'public') await confirm(`anyone who reaches the registry may then pull ${name}`, { isSure: options.yes === true })
-  await withDatabase(command, async ({ database }) => {
-    await changeVisibility(database, name, visibility)
+async function visibility(...[name, wish, options, command]: [string, string, { yes?: true }, Command]): Promise<void> {
+  const visibility = visibilityOf(wish)
+  await withApi(command, async (api) => {
+    await api.call(getRepository, { path: { name } })
+    if (visibility === 'public') await confirm(`anyone who reaches the registry may then pull ${name}`, { isSure: options.yes === true })
+    await api.call(changeRepository, { path: { name }, body: { visibility } })
     print(`${name} is ${visibility} now\n`)
   })
 }
 
-async function* allRepositories(db: Reader): AsyncGenerator<RepositoryRow> {
-  const limit = 1000
-  for (let after: string | undefined; ;) {
-    const rows = await listRepositories(db, { filter: { kind: 'all' }, after, limit })
-    yield* rows
-    if (rows.length < limit) return
-    after = rows.at(-1)?.name
-  }
+async function remove(name: string, options: { yes?: true }, command: Command): Promise<void> {
+  await withApi(command, async (api) => {
+    await api.call(getRepository, { path: { name } })
+    await confirm(`this removes ${name} with all its tags and manifests, for good`, { isSure: options.yes === true })
+    await api.call(deleteRepository, { path: { name } })
+    print(`${name} is gone\n`)
+  })
+}
+
+function visibilityOf(text: string): (typeof visibilities)[number] {
+  const visibility = visibilities.find((each) => each === text)
+  if (!visibility) throw new CommandError(`a visibility is one of ${visibilities.join(', ')}, not "${text}"`)
+  return visibility
 }

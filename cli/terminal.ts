@@ -19,6 +19,11 @@ export async function readPassword(options: { fromStdin: boolean }): Promise<str
   return password
 }
 
+/** The password that one has: from the terminal, without showing it, or the first line of standard input. */
+export async function readCurrentPassword(): Promise<string> {
+  return process.stdin.isTTY ? ask('Password: ') : firstLine(await readAll(process.stdin))
+}
+
 /**
  * Goes on only if the person says yes: `isSure` says it beforehand, for scripts.
  * @throws {CommandError} they do not, or there is neither a terminal nor `--yes`
@@ -29,7 +34,7 @@ export async function confirm(consequence: string, { isSure }: { isSure: boolean
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const answer = await lines.question(`${consequence}. Go on? [y/N] `)
-    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed')
+    if (!/^y(?:es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed')
   } finally {
     lines.close()
   }
@@ -57,8 +62,21 @@ function firstLine(text: string): string {
   return text.split(/\r?\n/, 1)[0] ?? ''
 }
 
+/** A text without what a terminal would obey: names and labels are anybody's. */
+export function printable(text: string): string {
+  return text.toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{fffd}')
+}
+
+/** `1.5 MiB` */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10))
+  return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(1)} ${units[power]}`
+}
+
 /** Columns aligned, the first row the head. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+export function formatTable(texts: readonly (readonly string[])[]): string {
+  const rows = texts.map((row) => row.map(printable))
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
     .map(

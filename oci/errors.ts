@@ -5,11 +5,12 @@
  * so the floors below HTTP never choose one. docs/errors.md is generated from this table.
  */
 
-/** The error codes a client may see. Spec: distribution-spec v1.1.1, "Error Codes"; UNAVAILABLE and UNKNOWN are ours for 5xx. */
+/** The error codes a client may see. Spec: distribution-spec v1.1.1, "Error Codes"; UNAVAILABLE and UNKNOWN are ours for 5xx, CONFLICT is the API's. */
 export type ErrorCode =
   | 'BLOB_UNKNOWN'
   | 'BLOB_UPLOAD_INVALID'
   | 'BLOB_UPLOAD_UNKNOWN'
+  | 'CONFLICT'
   | 'DENIED'
   | 'DIGEST_INVALID'
   | 'MANIFEST_BLOB_UNKNOWN'
@@ -98,18 +99,21 @@ export const errorTable = {
   namespaceUnknown: row('NAME_UNKNOWN', 404, 'the namespace does not exist in this registry'),
   teamUnknown: row('UNSUPPORTED', 404, 'the team does not exist in this registry'),
   memberUnknown: row('UNSUPPORTED', 404, 'it is not a member there'),
-  nameTaken: row('UNSUPPORTED', 409, 'the name is taken: choose another'),
-  namespaceInUse: row('UNSUPPORTED', 409, 'the namespace is in use: empty it first'),
+  accountUnknown: row('NAME_UNKNOWN', 404, 'there is no such account'),
+  nameTaken: row('CONFLICT', 409, 'the name is taken: choose another'),
+  namespaceInUse: row('CONFLICT', 409, 'the namespace is in use: empty it first'),
   loginBusy: row('UNAVAILABLE', 503, 'too many logins are being checked at once: try again in a moment'),
 
   // requests in general
   parameterInvalid: row('UNSUPPORTED', 400, 'a parameter of the request is not valid'),
   requestInvalid: row('UNSUPPORTED', 400, 'the request is not valid'),
   requestTooLarge: row('SIZE_INVALID', 413, 'the request body is too large'),
+  mediaTypeUnsupported: row('UNSUPPORTED', 415, 'the body of the request is not JSON by its type: send it as application/json'),
   hostInvalid: row('UNSUPPORTED', 400, 'the Host header is not a host name or address'),
   endpointUnknown: row('UNSUPPORTED', 404, 'this path is not part of the registry API'),
   methodNotAllowed: row('UNSUPPORTED', 405, 'this method is not supported here'),
   deleteDisabled: row('UNSUPPORTED', 405, 'deleting is switched off on this registry'),
+  versionChanged: row('CONFLICT', 412, 'it was changed since it was read: read it again, and decide anew'),
 
   // the server's own troubles
   storageFull: row('UNAVAILABLE', 503, 'the registry has no space left on its disk: ask its operator to free some'),

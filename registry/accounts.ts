@@ -24,6 +24,7 @@ import { hasGrantedOwner } from '../storage/metadata/grants.ts'
 import { ensureNamespace } from '../storage/metadata/namespaces.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import type { TokenUses } from './access-tokens.ts'
+import { pageOf, type Page, type PageRequest } from './list.ts'
 import { isRobotName } from './robots.ts'
 
 const lastAdministrator = 'this is the last enabled administrator: make another account one first'
@@ -52,8 +53,8 @@ export interface NewAccount {
 
 /**
  * Creates a person's account, and the namespace of its name if there is none.
- * @throws {RegistryError} parameterInvalid: the name is taken, also as a namespace that others own, or a robot's, or it would be
- * the first account and no administrator
+ * @throws {RegistryError} nameTaken: there is such an account; parameterInvalid: the name is a namespace that others own, or a robot's,
+ * or it would be the first account and no administrator
  */
 export async function addAccount(database: Database, account: NewAccount): Promise<void> {
   await database.write(async (tx) => {
@@ -62,7 +63,7 @@ export async function addAccount(database: Database, account: NewAccount): Promi
       throw new RegistryError('parameterInvalid', { message: `names that begin with "${namespace}." are for the robots of ${namespace}` })
     }
     const isNew = await createAccount(tx, account)
-    if (!isNew) throw new RegistryError('parameterInvalid', { message: `there is an account "${account.name}" already` })
+    if (!isNew) throw new RegistryError('nameTaken', { message: `there is an account "${account.name}" already` })
     // The account would own what others put there. Administrators lose nothing by it.
     if (await hasGrantedOwner(tx, account.name)) throw new RegistryError('parameterInvalid', { message: takenByNamespace(account.name) })
     await ensureNamespace(tx, { name: account.name, accountId: null, nowMs: account.nowMs })
@@ -83,15 +84,21 @@ export async function addFirstAdministrator(database: Database, account: NewAcco
   })
 }
 
+/** Says no, by what it throws, to an account that is not what was expected; runs within the transaction. */
+export type AccountCheck = (current: AccountRow) => void
+
 /**
  * Every change ends what was issued to the account before. A new password ends its access tokens too: whoever knew the old one may
  * have made some. Robots have no password, and are never administrators.
- * @throws {RegistryError} parameterInvalid
+ * @throws {RegistryError} accountUnknown; parameterInvalid: the last administrator, or not for robots; and what `check` throws
  */
-export async function updateAccount(database: Database, name: string, change: AccountChange): Promise<void> {
+export async function updateAccount(
+  database: Database,
+  name: string,
+  { check, ...change }: AccountChange & { check?: AccountCheck },
+): Promise<void> {
   await database.write(async (tx) => {
-    const account = await accountByName.first(tx, { name })
-    if (!account) throw unknownAccount(name)
+    const account = await getCurrent(tx, name, check)
     const isForPeople = change.passwordHash !== undefined || change.isAdmin === true
     if (account.kind === 'robot' && isForPeople) {
       const message = `"${name}" is a robot: it has no password but a token, and administers nothing`
@@ -103,12 +110,28 @@ export async function updateAccount(database: Database, name: string, change: Ac
   })
 }
 
-/** Its namespace and repositories stay; only administrators and those whom it granted a role reach them then. @throws {RegistryError} parameterInvalid */
-export async function removeAccount(database: Database, name: string): Promise<void> {
+/**
+ * Its namespace and repositories stay; only administrators and those whom it granted a role reach them then.
+ * @throws {RegistryError} accountUnknown; parameterInvalid: the last administrator; and what `check` throws
+ */
+export async function removeAccount(database: Database, name: string, check?: AccountCheck): Promise<void> {
   await database.write(async (tx) => {
-    if (!(await deleteAccount(tx, name))) throw unknownAccount(name)
+    await getCurrent(tx, name, check)
+    await deleteAccount(tx, name)
     await requireAdministrator(tx, lastAdministrator)
   })
+}
+
+/** @throws {RegistryError} accountUnknown */
+export async function getAccount(database: Database, name: string): Promise<AccountRow> {
+  const row = await accountByName.first(database.read, { name })
+  if (!row) throw unknownAccount(name)
+  return row
+}
+
+/** One page of accounts by name. */
+export async function accountsPage(database: Database, page: PageRequest): Promise<Page<AccountRow>> {
+  return pageOf(page, (limit) => listAccounts(database.read, { after: page.after, limit }))
 }
 
 /** All accounts by name. */
@@ -122,12 +145,19 @@ export async function* allAccounts(database: Database): AsyncGenerator<AccountRo
   }
 }
 
+async function getCurrent(tx: Writer, name: string, check: AccountCheck = () => undefined): Promise<AccountRow> {
+  const row = await accountByName.first(tx, { name })
+  if (!row) throw unknownAccount(name)
+  check(row)
+  return row
+}
+
 async function requireAdministrator(tx: Writer, otherwise: string): Promise<void> {
   if ((await countAdministrators(tx, 1)) === 0) throw new RegistryError('parameterInvalid', { message: otherwise })
 }
 
 function unknownAccount(name: string): RegistryError {
-  return new RegistryError('parameterInvalid', { message: `there is no account "${name}"` })
+  return new RegistryError('accountUnknown', { message: `there is no account "${name}"` })
 }
 
 function foundTokenOf(row: HolderRow | undefined): FoundToken | undefined {

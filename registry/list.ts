@@ -4,7 +4,13 @@
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { listReferrers, listReferrerSizes, type ReferrerRow } from '../storage/metadata/manifests.ts'
-import { listRepositories, searchRepositories, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
+import {
+  listRepositories,
+  searchRepositories,
+  type RepositoryFilter,
+  type RepositoryRow,
+  type RepositoryWish,
+} from '../storage/metadata/repositories.ts'
 import { listTags } from '../storage/metadata/tags.ts'
 import type { Registry } from './registry.ts'
 
@@ -26,13 +32,13 @@ export async function tagsOf(registry: Registry, repository: RepositoryRow | und
   return pageOf(page, (limit) => listTags(registry.database.read, { repositoryId: repository.id, after: page.after, limit }))
 }
 
-/** Repositories that the filter admits. */
+/** Repositories that the filter admits, of those only what was asked for. */
 export async function repositoriesFor(
   registry: Pick<Registry, 'database'>,
   filter: RepositoryFilter,
-  page: PageRequest,
+  { only = {}, ...page }: PageRequest & { readonly only?: RepositoryWish },
 ): Promise<Page<RepositoryRow>> {
-  return pageOf(page, (limit) => listRepositories(registry.database.read, { filter, after: page.after, limit }))
+  return pageOf(page, (limit) => listRepositories(registry.database.read, { filter, only, after: page.after, limit }))
 }
 
 /** Repositories that the filter admits and whose name contains the text. */

@@ -1,12 +1,13 @@
 /**
  * Resolving a reference to the exact bytes that were pushed, and deleting tags and manifests.
  */
+import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Reference } from '../oci/reference.ts'
 import { deleteManifest } from '../storage/metadata/manifests.ts'
 import type { ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import { endTag, endTagsOf } from '../storage/metadata/tags.ts'
+import { currentTag, endTag, endTagsOf } from '../storage/metadata/tags.ts'
 import { writeToFree, type Registry } from './registry.ts'
 
 /** @throws {RegistryError} nameUnknown, manifestUnknown */
@@ -25,6 +26,14 @@ export async function resolveManifest(
   return manifest
 }
 
+export interface Deletion {
+  readonly reference: Reference
+  /** Account name, null when nobody is signed in. */
+  readonly by: string | null
+  /** Says no, by what it throws, to a digest that is not the expected one; runs within the transaction. */
+  readonly check?: (current: Digest) => void
+}
+
 /**
  * By tag only the tag goes; by digest the manifest goes, and every tag that points to it.
  * @throws {RegistryError} deleteDisabled, nameUnknown, manifestUnknown
@@ -32,7 +41,7 @@ export async function resolveManifest(
 export async function deleteByReference(
   registry: Registry,
   repository: RepositoryRow | undefined,
-  { reference, by }: { reference: Reference; by: string | null },
+  { reference, by, check = () => undefined }: Deletion,
 ): Promise<void> {
   if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
   if (!repository) throw new RegistryError('nameUnknown')
@@ -40,10 +49,13 @@ export async function deleteByReference(
   await writeToFree(registry, async (tx) => {
     const nowMs = registry.clock()
     if (reference.kind === 'tag') {
+      const current = await currentTag.first(tx, { repositoryId, tag: reference.tag })
+      if (current) check(current.digest)
       if (!(await endTag(tx, { repositoryId, tag: reference.tag, nowMs, by })))
         throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
       return
     }
+    check(reference.digest)
     await endTagsOf(tx, { repositoryId, digest: reference.digest, nowMs, by })
     if (!(await deleteManifest(tx, repositoryId, reference.digest)))
       throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })

@@ -1,16 +1,17 @@
 /**
  * What every use case works with: the stores, the rules an operator set, time and randomness. Built once per process by
- * the composition root; holds no state of its own but the hashes of uploads in progress.
+ * the composition root; holds no state of its own but the hashes of uploads in progress, and platforms that were read before.
  */
 import { isRegistryError } from '../oci/errors.ts'
 import type { BlobStore } from '../storage/blobs/blob-store.ts'
 import { linkedBlob } from '../storage/metadata/blobs.ts'
 import type { Database } from '../storage/metadata/database.ts'
-import { manifestByDigest, manifestByTag } from '../storage/metadata/manifests.ts'
+import { contentSize, manifestByDigest, manifestByTag } from '../storage/metadata/manifests.ts'
 import { repositoryByName, type RepositoryRow, type Visibility } from '../storage/metadata/repositories.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { LiveHashes } from './live-hashes.ts'
+import { PlatformMemory } from './platform-memory.ts'
 
 /** What an operator may set about the registry itself; the settings of the same names say why. */
 export interface RegistryRules {
@@ -38,6 +39,7 @@ export interface RegistryParts {
 }
 
 export type Registry = RegistryParts & {
+  readonly platforms: PlatformMemory
   readonly reads: ReturnType<typeof prepareReads>
   readonly liveHashes: LiveHashes
   /** Requests that are writing to an upload session right now. */
@@ -68,7 +70,13 @@ export class InFlight {
 }
 
 export function createRegistry(parts: RegistryParts): Registry {
-  return { ...parts, reads: prepareReads(parts.database), liveHashes: new LiveHashes(), writing: new InFlight() }
+  return {
+    ...parts,
+    reads: prepareReads(parts.database),
+    platforms: new PlatformMemory(),
+    liveHashes: new LiveHashes(),
+    writing: new InFlight(),
+  }
 }
 
 /** The look-ups on the path of every request, built once. */
@@ -78,6 +86,7 @@ function prepareReads(database: Database) {
     linkedBlob: database.prepare(linkedBlob),
     manifestByDigest: database.prepare(manifestByDigest),
     manifestByTag: database.prepare(manifestByTag),
+    contentSize: database.prepare(contentSize),
   }
 }
 

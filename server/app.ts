@@ -1,18 +1,19 @@
 /**
  * The whole HTTP side on one screen: the order of the middleware, every route, and which handler answers it.
  *
- * /v2 has a parser and a gate of its own (oci/endpoints.ts, middleware/gate.ts), because its names hold slashes; what is
- * not /v2 goes through the router. A test walks both tables with every kind of caller.
+ * /v2 has a parser and a gate of its own (oci/endpoints.ts, middleware/gate.ts), because its names hold slashes; /api/v1 has
+ * its table of operations (api/operations.ts); what is neither goes through the router. A test walks the tables with every
+ * kind of caller.
  */
 import { Router } from '@koa/router'
 import Koa from 'koa'
 import type { EndpointName } from '../oci/endpoints.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { answerApi } from './api/answer-api.ts'
 import type { Context, Exchange, Handler, RequestState } from './http/exchange.ts'
 import { errors } from './middleware/errors.ts'
 import { passGate, type V2Method } from './middleware/gate.ts'
 import { requestRecord } from './middleware/request-record.ts'
-import { getRepository, listRepositories, patchRepository } from './routes/api-repositories.ts'
 import { getBase, getExtensions } from './routes/base.ts'
 import { deleteBlob, getBlob, headBlob } from './routes/blobs.ts'
 import { getCatalog, getReferrers, getTags } from './routes/lists.ts'
@@ -36,10 +37,10 @@ export const v2Routes: V2Routes = {
   referrers: { GET: getReferrers, HEAD: getReferrers },
 }
 
-type ServiceHandler = (ctx: Context, services: Services, name: string) => Promise<void> | void
+type ServiceHandler = (ctx: Context, services: Services) => Promise<void> | void
 
 /** Method, path, name for logs and metrics, handler. */
-export const serviceRoutes: readonly (readonly ['get' | 'post' | 'patch', string, string, ServiceHandler])[] = [
+export const serviceRoutes: readonly (readonly ['get' | 'post', string, string, ServiceHandler])[] = [
   ['get', '/', 'root', getRoot],
   ['get', '/favicon.ico', 'root', getFavicon],
   ['get', '/token', 'token', getToken],
@@ -49,9 +50,6 @@ export const serviceRoutes: readonly (readonly ['get' | 'post' | 'patch', string
   ['get', '/healthz', 'health', getHealth],
   ['get', '/readyz', 'readiness', getReadiness],
   ['get', '/metrics', 'metrics', getMetrics],
-  ['get', '/api/v1/repositories', 'api', listRepositories],
-  ['get', '/api/v1/repositories/*name', 'api', getRepository],
-  ['patch', '/api/v1/repositories/*name', 'api', patchRepository],
 ]
 
 export function createApp(services: Services): Koa<RequestState> {
@@ -68,6 +66,7 @@ export function createApp(services: Services): Koa<RequestState> {
     ctx.state.origin = origin
     return isRegistry ? answerV2(ctx, services) : next()
   })
+  app.use(answerApi(services))
   const router = serviceRouter(services)
   app.use(router.routes())
   app.use((ctx) => {
@@ -92,7 +91,7 @@ function serviceRouter(services: Services): Router<RequestState> {
   for (const [method, path, endpoint, handler] of serviceRoutes) {
     router[method](path, async (ctx) => {
       ctx.state.endpoint = endpoint
-      await handler(ctx, services, ctx.params['name'] ?? '')
+      await handler(ctx, services)
     })
   }
   return router

@@ -46,7 +46,11 @@ export interface SourceContent {
 export const fileVariable = 'LANYARD_CONFIG'
 export const fileFlag = 'config'
 
+/** Holds a token for the commands that talk to a server; no setting of one. */
+export const tokenVariable = 'LANYARD_TOKEN'
+
 const prefix = 'LANYARD_'
+const notSettings: ReadonlySet<string> = new Set([fileVariable, tokenVariable])
 
 /** `file /etc/lanyard.yaml`, `environment LANYARD_LISTEN`, `flag --listen` or `default`. */
 export function formatOrigin(origin: Origin): string {
@@ -86,7 +90,7 @@ export function readEnvironment(env: Environment): SourceContent {
     settingRows.filter((row) => row.isSecret === true).map((row) => [`${environmentNameOf(row.key)}_FILE`, row.key]),
   )
   for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || !name.startsWith(prefix) || name === fileVariable || isServiceLink(name, value)) continue
+    if (value === undefined || !name.startsWith(prefix) || notSettings.has(name) || isServiceLink(name, value)) continue
     const origin: Origin = { kind: 'environment', name }
     const key = keys.get(name)
     const secretKey = secretFiles.get(name)

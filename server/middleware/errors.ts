@@ -6,6 +6,7 @@
 import type { Middleware } from 'koa'
 import { bearerChallenge, basicChallenge } from '../../auth/challenge.ts'
 import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
+import { problemOf } from '../http/problem.ts'
 import { limitDrain } from '../http/drain.ts'
 import type { Context, RequestState } from '../http/exchange.ts'
 import { replyBytes, setHeaders } from '../http/reply.ts'
@@ -55,8 +56,10 @@ function answer(ctx: Context, services: Services, fault: RegistryError): void {
   setHeaders(ctx, fault.headers)
   if (fault.status === 401) ctx.set('WWW-Authenticate', challengeFor(ctx, services, fault))
   const isApi = ctx.path.startsWith('/api/')
-  replyBytes(ctx, Buffer.from(JSON.stringify(isApi ? problemOf(fault) : errorsOf(fault, ctx.state.requestId))), {
+  const { requestId } = ctx.state
+  replyBytes(ctx, Buffer.from(JSON.stringify(isApi ? problemOf(fault, requestId) : errorsOf(fault, requestId))), {
     'Content-Type': isApi ? 'application/problem+json' : 'application/json',
+    ...(isApi ? { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' } : {}),
   })
   ctx.status = fault.status
 }
@@ -66,11 +69,6 @@ function errorsOf(fault: RegistryError, requestId: string): unknown {
   const message = fault.reason === 'internal' ? `${fault.message}: ${requestId}` : fault.message
   const details = fault.details.length === 0 ? [undefined] : fault.details
   return { errors: details.map((detail) => ({ code: fault.code, message, ...(detail === undefined ? {} : { detail }) })) }
-}
-
-/** Spec: RFC 9457. */
-function problemOf(fault: RegistryError): unknown {
-  return { type: 'about:blank', title: fault.code, status: fault.status, detail: fault.message, reason: fault.reason }
 }
 
 /** Exactly one challenge: Bearer under /v2, where clients fetch a token; Basic elsewhere. */

@@ -126,6 +126,18 @@ export async function deleteGrant(tx: Writer, { namespaceId, repository, account
   return numDeletedRows > 0n
 }
 
+/** Removes every grant in one repository, whosever it is. */
+export async function deleteGrantsIn(
+  tx: Writer,
+  { namespace, repository }: { namespace: string; repository: RepositoryName },
+): Promise<void> {
+  await tx
+    .deleteFrom('role_grant')
+    .where('namespace_id', '=', (query) => query.selectFrom('namespace').select('id').where('name', '=', namespace))
+    .where('repository', '=', repository)
+    .execute()
+}
+
 export interface MemberRow {
   readonly id: number
   /** One of the two is null. */

@@ -1,6 +1,7 @@
 /**
  * Rows of manifests, of what they reference and of who refers to them. The bytes are kept exactly as they were pushed.
  */
+import { sql } from 'kysely'
 import type { Digest } from '../../oci/digest.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { ManifestTable, Reader, ReferenceTable, Writer } from './schema.ts'
@@ -41,6 +42,53 @@ export const manifestByTag = new Statement<{ repositoryId: number; tag: Tag }, M
         .where('tag.until_ms', 'is', null),
     )
     .$castTo<ManifestRow>(),
+)
+
+export interface ManifestFactsRow extends ManifestRow {
+  readonly artifact_type: string | null
+  readonly size_bytes: number
+  readonly subject_digest: Digest | null
+  readonly pushed_by: string | null
+  readonly pushed_at_ms: number
+}
+
+/** A manifest with all that was recorded of its push. */
+export async function findManifestFacts(
+  db: Reader,
+  { repositoryId, digest }: { repositoryId: number; digest: Digest },
+): Promise<ManifestFactsRow | undefined> {
+  return db
+    .selectFrom('manifest')
+    .select([...served, 'artifact_type', 'size_bytes', 'subject_digest', 'pushed_by', 'pushed_at_ms'])
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .$castTo<ManifestFactsRow>()
+    .executeTakeFirst()
+}
+
+/**
+ * How many bytes a manifest is with all that it references, directly and through other manifests: each content once, what the
+ * repository does not have as nothing. At most `limit` references are followed; a result with so many is not the whole.
+ * A cross join, because SQLite would otherwise walk all references of the repository for each manifest.
+ */
+export const contentSize = new Statement<{ repositoryId: number; digest: Digest; limit: number }, { bytes: number; entries: number }>(
+  (db, value) => ({
+    compile: () =>
+      sql<{ bytes: number; entries: number }>`with recursive need (digest) as (
+          select ${value('digest')}
+          union all
+          select reference.digest from need
+            cross join reference on reference.repository_id = ${value('repositoryId')} and reference.manifest_digest = need.digest
+          limit ${value('limit')}
+        )
+        select sum(each.times) as entries, sum(coalesce(
+          (select size_bytes from manifest where manifest.repository_id = ${value('repositoryId')} and manifest.digest = each.digest),
+          (select size_bytes from blob where blob.digest = (
+            select blob_link.digest from blob_link
+            where blob_link.repository_id = ${value('repositoryId')} and blob_link.digest = each.digest)),
+          0)) as bytes
+        from (select digest, count(*) as times from need group by digest) as each`.compile(db),
+  }),
 )
 
 const manifestSize = new Statement<{ repositoryId: number; digest: Digest }, { size_bytes: number }>((db, value) =>

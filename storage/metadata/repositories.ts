@@ -2,7 +2,7 @@
  * Rows of repositories: find, create with the first content, list by keyset. No rule and no branch on rights lives
  * here; who may see what arrives as a filter.
  */
-import { sql } from 'kysely'
+import { sql, type RawBuilder } from 'kysely'
 import { compareBytes } from '../../oci/paging.ts'
 import { namespaceOf, type NameRange, type RepositoryName } from '../../oci/repository-name.ts'
 import { ensureNamespace } from './namespaces.ts'
@@ -57,14 +57,40 @@ export async function ensureRepository(tx: Writer, fresh: EnsuredRepository): Pr
   return id
 }
 
+export interface RepositoryChange {
+  readonly visibility?: Visibility
+  readonly description?: string
+}
+
+/** Changes what is given, at least one of the two. @returns whether there is such a repository. */
+export async function changeRepository(tx: Writer, id: number, change: RepositoryChange): Promise<boolean> {
+  const { numUpdatedRows } = await tx.updateTable('repository').set(change).where('id', '=', id).executeTakeFirst()
+  return numUpdatedRows > 0n
+}
+
+/** Its manifests, tags with their history and links to blobs go with it. @returns whether there was such a repository. */
+export async function deleteRepository(tx: Writer, id: number): Promise<boolean> {
+  const { numDeletedRows } = await tx.deleteFrom('repository').where('id', '=', id).executeTakeFirst()
+  return numDeletedRows > 0n
+}
+
 /** @returns whether there is such a repository. */
 export async function setVisibility(tx: Writer, name: RepositoryName, visibility: Visibility): Promise<boolean> {
   const { numUpdatedRows } = await tx.updateTable('repository').set({ visibility }).where('name', '=', name).executeTakeFirst()
   return numUpdatedRows > 0n
 }
 
+/** What was asked for, of what may be seen. */
+export interface RepositoryWish {
+  readonly namespace?: string | undefined
+  readonly visibility?: Visibility | undefined
+  /** A part of the name. Has no index: it is compared with each name that is walked past. */
+  readonly text?: string | undefined
+}
+
 export interface RepositoryPage {
   readonly filter: RepositoryFilter
+  readonly only?: RepositoryWish
   /** Names strictly greater in byte order; undefined starts at the beginning. */
   readonly after: string | undefined
   readonly limit: number
@@ -78,7 +104,7 @@ const anyName: NameRange = { from: '', before: '~' }
  * itself, and all are merged, so a page costs what it returns, however many repositories are hidden from this caller.
  */
 export async function listRepositories(db: Reader, page: RepositoryPage): Promise<RepositoryRow[]> {
-  const { filter, after = '', limit } = page
+  const { filter, only = {}, after = '', limit } = page
   const pageOf = ({ from, before }: NameRange) =>
     db
       .selectFrom('repository')
@@ -86,6 +112,7 @@ export async function listRepositories(db: Reader, page: RepositoryPage): Promis
       // The higher of the two bounds: given both, SQLite would walk from the one that is written first.
       .where('name', after < from ? '>=' : '>', after < from ? from : after)
       .where('name', '<', before)
+      .where(fits(only))
       .orderBy('name')
       .limit(limit)
   const ranges = (filter.within ?? [anyName]).filter(({ before }) => after < before)
@@ -108,14 +135,24 @@ export async function listRepositories(db: Reader, page: RepositoryPage): Promis
  * The order of the loops is given, so that the first rows are those with the smallest names and nothing is sorted.
  */
 async function listSpans(db: Reader, page: RepositoryPage & { readonly filter: SomeRepositories }): Promise<RepositoryRow[]> {
-  const { filter, after = '', limit } = page
+  const { filter, only = {}, after = '', limit } = page
   const spans = spansOf(filter).filter(([, to]) => compareBytes(after, to) < 0)
   const { rows } = await sql<RepositoryRow>`select ${sql.join(columns.map((column) => sql.ref(`repository.${column}`)))}
     from json_each(${JSON.stringify(spans)}) as span cross join repository
     where repository.name >= max(span.value ->> 0, ${after}) and repository.name < span.value ->> 1
-    and repository.name > ${after} and repository.name not in ${listed(withoutOf(filter))}
+    and repository.name > ${after} and repository.name not in ${listed(withoutOf(filter))} and ${fits(only)}
     limit ${limit}`.execute(db)
   return rows
+}
+
+/** Whether a row of `repository` is asked for. */
+function fits({ namespace, visibility, text }: RepositoryWish): RawBuilder<boolean> {
+  const conditions = [
+    ...(namespace === undefined ? [] : [sql<boolean>`repository.namespace = ${namespace}`]),
+    ...(visibility === undefined ? [] : [sql<boolean>`repository.visibility = ${visibility}`]),
+    ...(text === undefined ? [] : [sql<boolean>`instr(repository.name, ${text}) > 0`]),
+  ]
+  return conditions.length === 0 ? sql<boolean>`true` : sql<boolean>`${sql.join(conditions, sql` and `)}`
 }
 
 /** Repositories whose name contains `text`, the shortest first. Reads every visible name: a substring has no index. */

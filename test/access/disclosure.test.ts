@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { endpoints } from '../../oci/endpoints.ts'
 import { RegistryError } from '../../oci/errors.ts'
+import { apiOperations } from '../../server/api/operations.ts'
 import { serviceRoutes, v2Routes } from '../../server/app.ts'
 import { createLogger, type Logger } from '../../server/log.ts'
 import { basic, Client } from '../support/client.ts'
@@ -16,7 +17,7 @@ import { expectations } from './expectations.ts'
 import { listRoutes, requestLineOf } from './walk.ts'
 import { errorsOf, send, sendBytes, until, valuesOf, type Reply } from './wire.ts'
 
-const routes = listRoutes({ endpoints, v2Routes, serviceRoutes })
+const routes = listRoutes({ endpoints, v2Routes, serviceRoutes, apiOperations })
 const origin = { Origin: 'https://evil.example' }
 
 test('no route allows another origin anything: there is no CORS, not even for a preflight', async (t) => {

@@ -45,6 +45,16 @@ const questions: readonly (readonly [string, string?])[] = [
   ['HEAD /api/v1/repositories/<name>'],
   ['PATCH /api/v1/repositories/<name>', '{"visibility":"public"}'],
   ['PATCH /api/v1/repositories/<name>', 'no JSON'],
+  ['DELETE /api/v1/repositories/<name>'],
+  ['GET /api/v1/repositories/<encoded>/tags'],
+  ['GET /api/v1/repositories/<encoded>/tags?limit=x'],
+  ['GET /api/v1/repositories/<encoded>/tags/v1'],
+  ['PUT /api/v1/repositories/<encoded>/tags/v2', '{"digest":"sha256:0"}'],
+  ['DELETE /api/v1/repositories/<encoded>/tags/v1'],
+  ['GET /api/v1/repositories/<encoded>/tags/v1/history'],
+  ['GET /api/v1/repositories/<encoded>/manifests/<digest>'],
+  ['GET /api/v1/repositories/<encoded>/manifests/<digest>/referrers'],
+  ['DELETE /api/v1/repositories/<encoded>/manifests/<digest>'],
 ]
 
 const strangers = [
@@ -67,11 +77,17 @@ for (const deleting of ['true', 'false']) {
     for (const [question, body] of questions) {
       for (const identity of strangers) {
         const ask = async (name: string): Promise<Reply> => {
-          const line = question.replace('<name>', name).replace('<digest>', scene.images.private.digest)
+          const line = question
+            .replace('<name>', name)
+            .replace('<encoded>', encodeURIComponent(name))
+            .replace('<digest>', scene.images.private.digest)
           return send(registry, line, { authorization: scene.callers[identity], body })
         }
         const [there, absent] = [await ask(repositories.private), await ask(repositories.absent)]
-        assert.ok([401, 403].includes(there.status), `${there.status} for ${identity}: ${question}`)
+        assert.ok(
+          (question.includes('/api/') ? [401, 404] : [401, 403]).includes(there.status),
+          `${there.status} for ${identity}: ${question}`,
+        )
         assert.equal(withoutName(absent, repositories.absent), withoutName(there, repositories.private), `${identity}: ${question}`)
       }
     }
@@ -115,6 +131,7 @@ const visible: Readonly<Partial<Record<Identity, readonly string[]>>> = {
 }
 
 interface Listed {
+  readonly items?: readonly { readonly name: string }[]
   readonly repositories?: readonly (string | { readonly name: string })[]
   readonly results?: readonly { readonly name: string }[]
 }
@@ -124,6 +141,7 @@ const listings = [
   'GET /v1/search?q=',
   'GET /v1/search?q=e',
   'GET /api/v1/repositories',
+  'GET /api/v1/repositories?q=e',
   'GET /v2/_catalog?n=100&last=',
   'GET /v2/_catalog?last=alice/app-inside',
 ]
@@ -167,8 +185,8 @@ function tokenOwner(identity: Identity): Identity {
 }
 
 function namesIn(reply: Reply): string[] {
-  const { repositories: listed, results } = jsonOf(reply) as Listed
-  return [...(listed ?? []), ...(results ?? [])].map((entry) => (typeof entry === 'string' ? entry : entry.name))
+  const { repositories: listed, results, items } = jsonOf(reply) as Listed
+  return [...(listed ?? []), ...(results ?? []), ...(items ?? [])].map((entry) => (typeof entry === 'string' ? entry : entry.name))
 }
 
 test('search without credentials finds what is public and nothing else', async (t) => {
@@ -184,11 +202,14 @@ test('search without credentials finds what is public and nothing else', async (
 test('pages hold and link only what the caller may pull: not even their number tells of others', async (t) => {
   const registry = await startRegistry(t)
   const { callers } = await setLists(registry)
-  for (const path of ['/v2/_catalog', '/api/v1/repositories']) {
+  for (const [path, size] of [
+    ['/v2/_catalog', 'n=1'],
+    ['/api/v1/repositories', 'limit=1'],
+  ] as const) {
     for (const [identity, names] of Object.entries(visible) as [Identity, readonly string[]][]) {
       const found: string[] = []
       let pages = 0
-      for (let next: string | undefined = `${path}?n=1`; next !== undefined; pages++) {
+      for (let next: string | undefined = `${path}?${size}`; next !== undefined; pages++) {
         const reply = await send(registry, `GET ${next}`, { authorization: callers[identity] })
         found.push(...namesIn(reply))
         next = /^<([^>]+)>; rel="next"$/.exec(String(reply.headers['link'] ?? ''))?.[1]

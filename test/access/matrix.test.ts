@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endpoints } from '../../oci/endpoints.ts'
+import { apiOperations } from '../../server/api/operations.ts'
 import { serviceRoutes, v2Routes } from '../../server/app.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
 import { identities, setScene, type Scene } from './callers.ts'
@@ -12,7 +13,7 @@ import { expectations, type Expectation } from './expectations.ts'
 import { compareRoutes, complaintsAbout, expectedOf, listRoutes, requestLineOf, visibilitiesOf, type Expected } from './walk.ts'
 import { send, type Reply } from './wire.ts'
 
-const tables = { endpoints, v2Routes, serviceRoutes }
+const tables = { endpoints, v2Routes, serviceRoutes, apiOperations }
 
 for (const access of ['login', 'open'] as const) {
   test(`with access ${access}, every route answers every caller as its row says`, async (t) => {
@@ -70,9 +71,14 @@ test('a new route outside /v2 is missed, with the HEAD that comes with its GET',
   assert.deepEqual(compareRoutes(changed, expectations).missing, ['GET /debug', 'HEAD /debug'])
 })
 
+test('a new operation of the API is missed, with the HEAD that comes with its GET', () => {
+  const changed = { ...tables, apiOperations: [...apiOperations, { method: 'GET', path: '/secrets' }] }
+  assert.deepEqual(compareRoutes(changed, expectations).missing, ['GET /api/v1/secrets', 'HEAD /api/v1/secrets'])
+})
+
 test('an expectation whose route is gone is stale', () => {
-  const changed = { ...tables, serviceRoutes: serviceRoutes.filter(([method]) => method !== 'patch') }
-  assert.deepEqual(compareRoutes(changed, expectations), { missing: [], stale: ['PATCH /api/v1/repositories/*name'] })
+  const changed = { ...tables, apiOperations: apiOperations.filter(({ id }) => id !== 'changeRepository') }
+  assert.deepEqual(compareRoutes(changed, expectations), { missing: [], stale: ['PATCH /api/v1/repositories/{name}'] })
   assert.deepEqual(compareRoutes(tables, { ...expectations, 'GET /v2/gone': {} }), { missing: [], stale: ['GET /v2/gone'] })
 })
 

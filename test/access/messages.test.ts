@@ -13,6 +13,7 @@ const push = `POST /v2/${secret}/blobs/uploads/`
 const pull = `GET /v2/${secret}/manifests/v1`
 const remove = `DELETE /v2/${secret}/manifests/v1`
 const patch = `PATCH /api/v1/repositories/${secret}`
+const patchInside = `PATCH /api/v1/repositories/${repositories.internal}`
 const expired = 'the token is expired or not valid: log in again'
 const wrong = 'incorrect username or password'
 
@@ -69,10 +70,11 @@ const refusals: readonly (readonly [Identity, string, number, string])[] = [
   ],
   [
     'other user',
-    patch,
+    patchInside,
     403,
-    `account "bob" may not change the settings of ${secret}, which takes the role owner: ask alice, olga or an administrator for it`,
+    `account "bob" may not change the settings of ${repositories.internal}, which takes the role owner: ask alice, olga or an administrator for it`,
   ],
+  ['other user', patch, 404, `there is no repository ${secret}: it comes to be with the first push`],
   ['other user', 'GET /metrics', 403, 'account "bob" may not read the metrics: ask an administrator for it'],
   // A token that was made for something else.
   ['pull token', push, 401, `the token does not cover push on ${secret}: ask for the scope repository:${secret}:push`],

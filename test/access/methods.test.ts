@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endpoints } from '../../oci/endpoints.ts'
+import { apiOperations } from '../../server/api/operations.ts'
 import { serviceRoutes, v2Routes } from '../../server/app.ts'
 import { basic, expectStatus, Client } from '../support/client.ts'
 import { startRegistry } from '../support/start-registry.ts'
@@ -13,7 +14,7 @@ import { listRoutes, requestLineOf } from './walk.ts'
 import { errorsOf, send, sendBytes, valuesOf } from './wire.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'COPY', 'SEARCH']
-const routes = listRoutes({ endpoints, v2Routes, serviceRoutes })
+const routes = listRoutes({ endpoints, v2Routes, serviceRoutes, apiOperations })
 const paths = [...new Set(routes.map((route) => route.split(' ')[1] ?? ''))]
 const methodsOf = (path: string): string[] => routes.filter((route) => route.endsWith(` ${path}`)).map((route) => route.split(' ')[0] ?? '')
 

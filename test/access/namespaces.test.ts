@@ -132,7 +132,7 @@ test('catalog, search, the API, pulls, pushes and mounts follow roles and except
   assert.deepEqual((jsonOf(search) as { results: { name: string }[] }).results.map(({ name }) => name).toSorted(), visible)
   const api = await send(registry, 'GET /api/v1/repositories', { authorization })
   assert.deepEqual(
-    (jsonOf(api) as { repositories: { name: string }[] }).repositories.map(({ name }) => name),
+    (jsonOf(api) as { items: { name: string }[] }).items.map(({ name }) => name),
     visible,
   )
   const token = await bearer(registry, authorization, ...all.map((name) => `repository:${name}:pull,push`))

@@ -4,9 +4,12 @@
  */
 import type { endpoints as endpointTable } from '../../oci/endpoints.ts'
 import type { serviceRoutes as serviceTable, v2Routes as v2Table } from '../../server/app.ts'
+import { documentPaths } from '../../server/api/documents.ts'
+import { apiRoot } from '../../server/api/operation.ts'
 import { sha256 } from '../support/client.ts'
 import { repositories, visibilities, type Identity, type Visibility } from './callers.ts'
-import type { Expectation, Outcome, Rule } from './expectations.ts'
+import type { Expectation } from './expectations.ts'
+import type { Outcome, Rule } from './rules.ts'
 import { valuesOf, type Reply } from './wire.ts'
 
 /** The tables that say which routes there are, or something of their shape. */
@@ -14,6 +17,7 @@ export interface RouteTables {
   readonly endpoints: Readonly<Record<string, Pick<(typeof endpointTable)['base'], 'path' | 'methods'>>>
   readonly v2Routes: Readonly<Record<keyof typeof v2Table, object>>
   readonly serviceRoutes: readonly (readonly [string, string, ...unknown[]])[] | typeof serviceTable
+  readonly apiOperations: readonly { readonly method: string; readonly path: string }[]
 }
 
 /** `GET /v2/<name>/tags/list` and so on: all that the gate knows, all that has a handler, and HEAD wherever the router adds it. */
@@ -25,7 +29,12 @@ export function listRoutes(tables: RouteTables): string[] {
   const services = tables.serviceRoutes.flatMap(([method, path]) =>
     (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]).map((each) => `${each} ${path}`),
   )
-  return [...new Set([...known, ...handled, ...services])].toSorted()
+  const documents = documentPaths.map((path) => ({ method: 'GET', path }))
+  const operations = tables.apiOperations.map(({ method, path }) => ({ method, path: `${apiRoot}${path}` }))
+  const api = [...documents, ...operations].flatMap(({ method, path }) =>
+    (method === 'GET' ? ['GET', 'HEAD'] : [method]).map((each) => `${each} ${path}`),
+  )
+  return [...new Set([...known, ...handled, ...services, ...api])].toSorted()
 }
 
 /** Routes without an expectation, and expectations without a route. */
@@ -51,7 +60,10 @@ export function requestLineOf(
 ): string {
   const filled = route
     .replace('<name>', repositories[visibility])
-    .replace('*name', repositories[visibility])
+    .replace('{name}', repositories[visibility].replace('/', '%2F'))
+    .replace('{tag}', absent ? 'nothing' : 'v1')
+    .replace('{digest}', sha256('nobody has this'))
+    .replace('{account}', absent ? 'nobody' : 'alice')
     .replace('<digest>', sha256(absent ? 'nobody has this' : 'a layer'))
     .replace('<reference>', absent ? 'nothing' : 'v1')
     .replace('<session>', session)
@@ -60,7 +72,7 @@ export function requestLineOf(
 
 /** The visibilities that a route is walked with; one is enough where no repository stands in the path. */
 export function visibilitiesOf(route: string): readonly Visibility[] {
-  return route.includes('name') ? visibilities : ['private']
+  return route.includes('<name>') || route.includes('{name}') ? visibilities : ['private']
 }
 
 export function outcomeOf(rule: Rule, identity: Identity, visibility: Visibility): Outcome {
@@ -116,4 +128,4 @@ export function complaintsAbout(reply: Reply, { outcome, method, status, challen
   return complaints
 }
 
-const codes: Readonly<Record<number, string>> = { 401: '"UNAUTHORIZED"', 403: '"DENIED"' }
+const codes: Readonly<Record<number, string>> = { 401: '"UNAUTHORIZED"', 403: '"DENIED"', 404: '"NAME_UNKNOWN"' }

@@ -7,6 +7,7 @@ import { request, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
+import type { Problem } from '../../server/http/problem.ts'
 import type { TestRegistry } from '../support/start-registry.ts'
 
 export type Server = Pick<TestRegistry, 'url'>
@@ -66,6 +67,12 @@ export function errorsOf(reply: Reply): readonly WireError[] {
 export function messageOf(reply: Reply): string {
   if (reply.headers['content-type'] === 'application/problem+json') return (JSON.parse(reply.text) as { detail: string }).detail
   return errorsOf(reply)[0]?.message ?? ''
+}
+
+/** The problem that a refusal of the API is. */
+export function problemOf(reply: Reply): Problem {
+  assert.deepEqual(valuesOf(reply, 'Content-Type'), ['application/problem+json'], reply.text)
+  return JSON.parse(reply.text) as Problem
 }
 
 export function jsonOf(reply: Reply): unknown {

@@ -26,9 +26,10 @@ test('repositories are listed by name with who may see them', async (t) => {
     [['NAME', 'VISIBILITY'], ['a/one', 'private'], ['a/one/deep', 'private'], ['b/two', 'private'], ['']],
   )
   assert.equal(await lanyard.does('repo visibility a/one internal'), 'a/one is internal now\n')
-  assert.equal(
-    await lanyard.does('repo list --json'),
-    '[{"name":"a/one","visibility":"internal"},{"name":"a/one/deep","visibility":"private"},{"name":"b/two","visibility":"private"}]\n',
+  const rows = JSON.parse(await lanyard.does('repository list --json')) as { name: string; visibility: string }[]
+  assert.deepEqual(
+    rows.map(({ name, visibility }) => `${name} ${visibility}`),
+    ['a/one internal', 'a/one/deep private', 'b/two private'],
   )
 })
 

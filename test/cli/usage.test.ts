@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Command } from 'commander'
+import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
 import { addTokenCommands } from '../../cli/token.ts'
 import { addUserCommands } from '../../cli/user.ts'
@@ -23,8 +25,10 @@ function everyCommand(): Command[] {
   addRobotCommands(program)
   addTokenCommands(program)
   addRepositoryCommands(program)
+  addTagCommands(program)
   addKeyCommands(program)
   addConfigCommands(program)
+  addCompletionCommand(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
   return program.commands.flatMap(withChildren)
 }
@@ -73,7 +77,15 @@ test('these are the commands', () => {
     'token rotate',
     'repo',
     'repo list',
+    'repo show',
     'repo visibility',
+    'repo delete',
+    'tag',
+    'tag list',
+    'tag show',
+    'tag set',
+    'tag delete',
+    'tag history',
     'keys',
     'keys list',
     'keys rotate',
@@ -81,6 +93,7 @@ test('these are the commands', () => {
     'config',
     'config print',
     'config check',
+    'completion',
   ])
 })
 
@@ -100,7 +113,7 @@ suite('the help of', () => {
 })
 
 test('a command that runs takes every setting as a flag; those on the data folder show only where it is', () => {
-  for (const command of everyCommand().filter((each) => each.commands.length === 0)) {
+  for (const command of everyCommand().filter((each) => each.commands.length === 0 && each.name() !== 'completion')) {
     const flags = command.options.map((option) => option.long?.slice(2))
     for (const row of settingRows) assert.ok(flags.includes(flagNameOf(row.key)), `${pathOf(command)} ${row.key}`)
     const help = command.helpInformation()
@@ -115,8 +128,8 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'keys', 'config'])
-    assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
+  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'config'])
+    assert.match(program.stdout, new RegExp(`^ {2}${name}[| ]`, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)
 })

@@ -6,12 +6,14 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
+import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addServeCommand } from '../../cli/serve.ts'
+import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
 import { addTokenCommands } from '../../cli/token.ts'
 import { addUserCommands } from '../../cli/user.ts'
@@ -75,8 +77,10 @@ function buildProgram(): Command {
     addRobotCommands,
     addTokenCommands,
     addRepositoryCommands,
+    addTagCommands,
     addKeyCommands,
     addConfigCommands,
+    addCompletionCommand,
   ])
     add(program)
   return program
@@ -106,7 +110,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'keys', 'config'])
+  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })
@@ -132,7 +136,7 @@ test('every flag that the README gives to npm start is one of serve', () => {
 
 test('the program has the commands that these tests know, and no others', async () => {
   const { output } = await lanyard(['--help'])
-  const listed = [...output.matchAll(/^ {2}([a-z]+)(?: |$)/gm)].map(([, name = '']) => name)
+  const listed = [...output.matchAll(/^ {2}([a-z]+)(?:[ |]|$)/gm)].map(([, name = '']) => name)
   assert.deepEqual(
     listed,
     buildProgram().commands.map((command) => command.name()),

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { errorTable } from '../../oci/errors.ts'
 import { environmentNameOf, settingRows } from '../../server/config/settings.ts'
-import { fileVariable } from '../../server/config/sources.ts'
+import { fileVariable, tokenVariable } from '../../server/config/sources.ts'
 import { metricTable } from '../../server/metrics.ts'
 import { startRegistry } from '../support/start-registry.ts'
 import { allPages, codeBlocksOf, inlineCodeOf, readPage, root } from './markdown.ts'
@@ -24,7 +24,7 @@ function unknown(from: readonly { path: string; text: string }[], pattern: RegEx
 
 test('every LANYARD_ variable in a document or a deployment is a setting', () => {
   const secrets = settingRows.filter((row) => row.isSecret === true).map((row) => `${environmentNameOf(row.key)}_FILE`)
-  const known = new Set([...settingRows.map((row) => environmentNameOf(row.key)), ...secrets, fileVariable])
+  const known = new Set([...settingRows.map((row) => environmentNameOf(row.key)), ...secrets, fileVariable, tokenVariable])
   assert.deepEqual(
     unknown([...pages, ...deployed], /\bLANYARD_[A-Z_]*[A-Z]\b/g, (name) => known.has(name)),
     [],
@@ -76,10 +76,10 @@ test('every path outside /v2 that the README and SECURITY.md name is answered', 
   const pattern = /(?<=^\| `)\/[a-z]+(?=`)|(?<=\bpath: )\/[a-z]+|\/api\/v1\/\w+|(?<=`)\/(?:healthz|readyz|metrics)(?=`)/gm
   const texts = [readPage('README.md'), readPage('SECURITY.md')].flatMap(({ text }) => text.match(pattern) ?? [])
   const paths = [...new Set(texts)]
-  assert.deepEqual(paths.toSorted(), ['/api/v1/repositories', '/healthz', '/metrics', '/readyz'])
+  assert.deepEqual(paths.toSorted(), ['/api/v1/docs', '/api/v1/openapi', '/api/v1/repositories', '/healthz', '/metrics', '/readyz'])
   for (const path of paths) {
-    const { status } = await fetch(new URL(path, registry.url))
-    assert.equal(status, path.startsWith('/api/') ? 401 : 200, path)
+    const { status } = await fetch(new URL(path === '/api/v1/openapi' ? `${path}.json` : path, registry.url))
+    assert.equal(status, path === '/api/v1/repositories' ? 401 : 200, path)
   }
 })
 

@@ -145,7 +145,7 @@ suite('there is always an enabled administrator', () => {
 suite('names', () => {
   test('one that is taken is refused, and its account stays as it is', async (t) => {
     const database = await withRoot(t)
-    const error = await assertRejected('parameterInvalid', addAccount(database, account('root')))
+    const error = await assertRejected('nameTaken', addAccount(database, account('root')))
     assert.equal(error.message, 'there is an account "root" already')
     assert.equal((await accountDirectory(database, { note: () => undefined }).findAccountByName('root'))?.isAdmin, true)
   })
@@ -153,7 +153,7 @@ suite('names', () => {
   test('one that nobody has is refused by name', async (t) => {
     const database = await withRoot(t)
     for (const attempt of [updateAccount(database, 'bob', { isAdmin: true }), removeAccount(database, 'bob')]) {
-      assert.equal((await assertRejected('parameterInvalid', attempt)).message, 'there is no account "bob"')
+      assert.equal((await assertRejected('accountUnknown', attempt)).message, 'there is no account "bob"')
     }
   })
 })

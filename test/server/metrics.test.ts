@@ -351,7 +351,7 @@ test('the labels of requests and errors come from the tables of the server, what
   ] as const)
     assert.ok((await admin.call(method, path)).status < 500)
   const samples = await readMetrics(admin)
-  const routes = new Set([...Object.keys(endpoints), ...serviceRoutes.map(([, , name]) => name), 'unknown'])
+  const routes = new Set([...Object.keys(endpoints), ...serviceRoutes.map(([, , name]) => name), 'api', 'unknown'])
   const counted = samplesOf(samples, 'lanyard_http_requests_total')
   assert.ok(Object.keys(counted).length > 10)
   for (const labels of Object.keys(counted)) assert.ok(routes.has(labels.split(' ')[0] ?? ''), labels)

@@ -126,6 +126,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'grants.listGrantsOfTeam': (database) => grants.listGrantsOfTeam(database.read, 1),
   'grants.setGrant': (database) => database.write((tx) => grants.setGrant(tx, { ...grant, role: 'reader', by: null, nowMs: 1 })),
   'grants.deleteGrant': (database) => database.write((tx) => grants.deleteGrant(tx, grant)),
+  'grants.deleteGrantsIn': (database) => database.write((tx) => grants.deleteGrantsIn(tx, { namespace: 'team', repository: name })),
   'grants.listMembers': (database) =>
     each([undefined, { repository: 'team/app', id: 1 }], (after) =>
       grants.listMembers(database.read, { namespaceId: 1, after, limit: 10 }),
@@ -136,6 +137,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'manifests.manifestByDigest': (database) => database.prepare(manifests.manifestByDigest)({ repositoryId, digest }),
   'manifests.manifestByTag': (database) => database.prepare(manifests.manifestByTag)({ repositoryId, tag: tagOf('latest') }),
   'manifests.findManifestSize': (database) => manifests.findManifestSize(database.read, { repositoryId, digest }),
+  'manifests.findManifestFacts': (database) => manifests.findManifestFacts(database.read, { repositoryId, digest }),
+  'manifests.contentSize': (database) => database.prepare(manifests.contentSize)({ repositoryId, digest, limit: 10 }),
   'manifests.putManifest': (database) => database.write((tx) => manifests.putManifest(tx, manifest, [{ digest, role: 'layer' }])),
   'manifests.deleteManifest': (database) => database.write((tx) => manifests.deleteManifest(tx, repositoryId, digest)),
   'manifests.isReferenced': (database) => manifests.isReferenced(database.read, repositoryId, digest),
@@ -172,8 +175,15 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     ),
   'repositories.setVisibility': (database) => database.write((tx) => repositories.setVisibility(tx, name, 'public')),
   'repositories.deleteRepositoriesOf': (database) => database.write((tx) => repositories.deleteRepositoriesOf(tx, 'nowhere')),
+  'repositories.changeRepository': (database) =>
+    database.write((tx) => repositories.changeRepository(tx, repositoryId, { visibility: 'public', description: 'x' })),
+  'repositories.deleteRepository': (database) => database.write((tx) => repositories.deleteRepository(tx, 99)),
   'repositories.listRepositories': (database) =>
-    each(filters, (filter) => repositories.listRepositories(database.read, { filter, ...page })),
+    each(filters, (filter) =>
+      each([{}, { namespace: 'team' }, { visibility: 'public' as const }, { text: 'a' }], (only) =>
+        repositories.listRepositories(database.read, { filter, only, ...page }),
+      ),
+    ),
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
 
@@ -189,6 +199,12 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'tags.endTagsOf': (database) => database.write((tx) => tags.endTagsOf(tx, { repositoryId, digest, nowMs: 1, by: null })),
   'tags.listTags': (database) => tags.listTags(database.read, { repositoryId, ...page }),
 
+  'tags.currentTag': (database) => database.prepare(tags.currentTag)(tag),
+  'tags.listTagRows': (database) => each([undefined, 'a'], (text) => tags.listTagRows(database.read, { repositoryId, text, ...page })),
+  'tags.findTagRow': (database) => tags.findTagRow(database.read, tag),
+  'tags.listTagsOf': (database) => tags.listTagsOf(database.read, { repositoryId, digest, limit: 10 }),
+  'tags.listTagIntervals': (database) =>
+    each([undefined, { sinceMs: 1, id: 1 }], (before) => tags.listTagIntervals(database.read, { ...tag, before, limit: 10 })),
   'teams.teamByName': (database) => database.prepare(teams.teamByName)({ name: 'crew' }),
   'teams.createTeam': (database) => database.write((tx) => teams.createTeam(tx, { name: 'crew', description: '', nowMs: 1 })),
   'teams.setTeamDescription': (database) => database.write((tx) => teams.setTeamDescription(tx, 'crew', 'ours')),

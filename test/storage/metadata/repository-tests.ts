@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { compareBytes } from '../../../oci/paging.ts'
 import {
+  changeRepository,
+  deleteRepository,
   ensureRepository,
   listRepositories,
   repositoryByName,
@@ -13,7 +15,7 @@ import {
   type Visibility,
 } from '../../../storage/metadata/repositories.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
-import { addRepository, repositoryName } from '../../support/metadata-rows.ts'
+import { addManifest, addRepository, repositoryName } from '../../support/metadata-rows.ts'
 import type { MetadataFactory } from './metadata-store.ts'
 
 const everything: RepositoryFilter = { kind: 'all' }
@@ -200,5 +202,51 @@ export function repositoryTests(create: MetadataFactory): void {
       found.map((row) => row.name),
       ['bob/app', 'bob/app9'],
     )
+  })
+
+  test('a list of what was asked for is what the filter admits of it, in byte order', async (t) => {
+    const { database } = await create(t)
+    await fill(database)
+    const wish = fc.record(
+      {
+        namespace: fc.constantFrom('alice', 'bob', 'alice-2', 'nobody'),
+        visibility: fc.constantFrom<Visibility>('private', 'internal', 'public'),
+        text: fc.constantFrom('', 'a', 'app', '/', '_', '%', 'APP'),
+      },
+      { requiredKeys: [] },
+    )
+    await fc.assert(
+      fc.asyncProperty(anyFilter, wish, fc.integer({ min: 1, max: 20 }), async (filter, only, limit) => {
+        const found = await listRepositories(database.read, { filter, only, after: undefined, limit })
+        const expected = admitted(filter)
+          .filter((name) => only.namespace === undefined || name.split('/')[0] === only.namespace)
+          .filter((name) => only.visibility === undefined || cast[name] === only.visibility)
+          .filter((name) => name.includes(only.text ?? ''))
+        assert.deepEqual(
+          found.map((row) => row.name),
+          expected.toSorted(compareBytes).slice(0, limit),
+        )
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  test('a change touches the repository that is meant, and what is removed takes what was in it along', async (t) => {
+    const { database } = await create(t)
+    const [one, two] = [await addRepository(database, 'team/one'), await addRepository(database, 'team/two')]
+    for (const id of [one, two]) await addManifest(database, id, { text: '{}' })
+    const change = (id: number) => database.write((tx) => changeRepository(tx, id, { description: 'changed', visibility: 'public' }))
+    assert.deepEqual([await change(one), await change(99)], [true, false])
+    const rows = await listRepositories(database.read, { filter: everything, after: undefined, limit: 10 })
+    assert.deepEqual(
+      rows.map(({ name, description, visibility }) => [name, description, visibility]),
+      [
+        ['team/one', 'changed', 'public'],
+        ['team/two', '', 'private'],
+      ],
+    )
+    const remove = (id: number) => database.write((tx) => deleteRepository(tx, id))
+    assert.deepEqual([await remove(one), await remove(one)], [true, false])
+    assert.deepEqual(await database.read.selectFrom('manifest').select('repository_id').execute(), [{ repository_id: two }])
   })
 }

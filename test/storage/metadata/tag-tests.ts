@@ -4,7 +4,16 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { manifestByTag } from '../../../storage/metadata/manifests.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
-import { endTag, endTagsOf, listTags, setTag } from '../../../storage/metadata/tags.ts'
+import {
+  endTag,
+  endTagsOf,
+  findTagRow,
+  listTagIntervals,
+  listTagRows,
+  listTags,
+  listTagsOf,
+  setTag,
+} from '../../../storage/metadata/tags.ts'
 import { addManifest, addRepository, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 import type { MetadataFactory } from './metadata-store.ts'
 
@@ -189,5 +198,46 @@ export function tagTests(create: MetadataFactory): void {
       }),
       { numRuns: 40 },
     )
+  })
+
+  test('a tag comes with what its manifest says, by page and by a part of its name', async (t) => {
+    const { database } = await create(t)
+    const repositoryId = await addRepository(database, 'team/app')
+    await addManifest(database, repositoryId, { text: 'one', artifact_type: 'a/b', media_type: 'c/d' })
+    for (const tag of ['v1', 'v2', 'latest']) await set(database, repositoryId, { tag, content: 'one', nowMs: 10 })
+    await set(database, await addRepository(database, 'team/other'), { tag: 'v1', content: 'one', nowMs: 10 })
+    const row = { digest: one, since_ms: 10, set_by: 'alice', media_type: 'c/d', artifact_type: 'a/b', size_bytes: 3 }
+    const list = (page: { text?: string; after?: string; limit?: number }) =>
+      listTagRows(database.read, { repositoryId, after: undefined, limit: 10, ...page })
+    const rows = ['latest', 'v1', 'v2'].map((name) => ({ name, ...row }))
+    assert.deepEqual(await list({}), rows)
+    assert.deepEqual(await list({ text: 'v', limit: 1 }), rows.slice(1, 2))
+    assert.deepEqual(await list({ after: 'v1' }), rows.slice(2))
+    assert.deepEqual(await findTagRow(database.read, { repositoryId, tag: tagOf('v2') }), rows[2])
+    assert.equal(await findTagRow(database.read, { repositoryId, tag: tagOf('V2') }), undefined)
+    await database.write((tx) => endTag(tx, { repositoryId, tag: tagOf('v1'), nowMs: 20, by: null }))
+    assert.deepEqual((await listTagsOf(database.read, { repositoryId, digest: one, limit: 10 })).toSorted(), ['latest', 'v2'])
+    assert.equal((await listTagsOf(database.read, { repositoryId, digest: one, limit: 1 })).length, 1)
+  })
+
+  test('what a tag was is read back page by page, the newest first, also when two changes fell into one moment', async (t) => {
+    const { database } = await create(t)
+    const repositoryId = await addRepository(database, 'team/app')
+    for (const [content, nowMs] of [
+      ['one', 10],
+      ['two', 20],
+      ['three', 20],
+      ['one', 30],
+    ] as const)
+      await set(database, repositoryId, { content, nowMs })
+    await set(database, repositoryId, { tag: 'other', content: 'one', nowMs: 25 })
+    const found: string[] = []
+    for (let before: { sinceMs: number; id: number } | undefined; ;) {
+      const [row] = await listTagIntervals(database.read, { repositoryId, tag: tagOf('latest'), before, limit: 1 })
+      if (!row) break
+      found.push(row.digest)
+      before = { sinceMs: row.since_ms, id: row.id }
+    }
+    assert.deepEqual(found, ['one', 'three', 'two', 'one'].map(sha256Of))
   })
 }

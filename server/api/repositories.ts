@@ -1,0 +1,116 @@
+/**
+ * Operations on whole repositories: list, describe, change, remove.
+ */
+import { z } from 'zod'
+import { removeRepository, updateRepository } from '../../registry/change-repository.ts'
+import { repositoriesFor } from '../../registry/list.ts'
+import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
+import { isoTime, nameFilter, repositoryName, time, visibility } from './fields.ts'
+import { operation } from './operation.ts'
+import { pageBody, pageOf, pageQuery } from './page.ts'
+import { listing, onRepository, settings } from './right.ts'
+import { versionOf } from './version.ts'
+
+const description = z.string().max(1000).meta({ description: 'One or two sentences for whoever looks for an image.' })
+
+const repositorySchema = z
+  .strictObject({ name: z.string(), visibility, description: z.string(), createdAt: time })
+  .meta({ id: 'Repository', description: 'A repository; it comes to be with the first push.' })
+
+const tag = 'repositories'
+const parameters = { name: repositoryName }
+const example = { path: { name: 'team%2Fapp' } }
+
+export const listRepositories = operation({
+  id: 'listRepositories',
+  method: 'GET',
+  path: '/repositories',
+  tag,
+  summary: 'List the repositories that the caller may pull',
+  description: 'In byte order of their names.',
+  right: listing,
+  query: {
+    ...pageQuery(['text']),
+    namespace: z.string().max(255).optional().meta({ description: 'Only those of this namespace, the first part of the name.' }),
+    visibility: visibility.optional(),
+    q: nameFilter,
+  },
+  answer: { status: 200, description: 'A page of repositories.', schema: pageOf('RepositoryPage', repositorySchema) },
+  handle: async ({ services, caller, query }) => {
+    const { cursor, limit, namespace, visibility, q: text } = query
+    const only = { namespace, visibility, text }
+    const filter = await services.rights.listingFor(caller.identity)
+    const page = await repositoriesFor(services.registry, filter, { only, after: cursor?.[0], limit })
+    return { body: pageBody(page, { itemOf: describe, keyOf: ({ name }) => [name] }) }
+  },
+})
+
+export const getRepository = operation({
+  id: 'getRepository',
+  method: 'GET',
+  path: '/repositories/{name}',
+  tag,
+  summary: 'Describe a repository',
+  right: onRepository('pull'),
+  parameters,
+  answer: { status: 200, description: 'The repository.', schema: repositorySchema },
+  example,
+  handle: async ({ repository }) => reply(repository),
+})
+
+export const changeRepository = operation({
+  id: 'changeRepository',
+  method: 'PATCH',
+  path: '/repositories/{name}',
+  tag,
+  summary: 'Change the visibility or the description of a repository',
+  description: 'Acts on the next request. Members that are left out stay as they are.',
+  right: settings,
+  parameters,
+  body: z
+    .strictObject({ visibility: visibility.optional(), description: description.optional() })
+    .refine((change) => Object.keys(change).length > 0, { error: 'nothing to change: give visibility or description' })
+    .meta({ id: 'RepositoryChange', minProperties: 1 }),
+  answer: { status: 200, description: 'The repository as it is now.', schema: repositorySchema },
+  isConditional: true,
+  example: { ...example, body: { visibility: 'internal' } },
+  handle: async ({ services, path, body, requireVersion }) => {
+    const check = (current: RepositoryRow): void => requireVersion(versionOf(describe(current)))
+    return reply(await updateRepository(services.registry, path.name, { ...given(body), check }))
+  },
+})
+
+export const deleteRepository = operation({
+  id: 'deleteRepository',
+  method: 'DELETE',
+  path: '/repositories/{name}',
+  tag,
+  summary: 'Remove a repository with its tags, their history and its manifests',
+  description: 'All at once, and for good. A later push of the same name makes a new repository.',
+  right: settings,
+  parameters,
+  answer: { status: 204, description: 'It is gone.' },
+  isConditional: true,
+  errors: ['deleteDisabled'],
+  example,
+  handle: async ({ services, path, requireVersion }) => {
+    await removeRepository(services.registry, path.name, (current) => requireVersion(versionOf(describe(current))))
+    return { body: undefined }
+  },
+})
+
+function reply(repository: RepositoryRow) {
+  const body = describe(repository)
+  return { body, version: versionOf(body) }
+}
+
+function describe({ name, visibility, description, created_at_ms: createdAtMs }: RepositoryRow) {
+  return { name, visibility, description, createdAt: isoTime(createdAtMs) }
+}
+
+/** Without the members that were left out. */
+function given<T extends object>(change: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * What a caller must be allowed to do for an operation, and the check of it. Who may do what is the policy's part.
+ *
+ * Invariant: a repository that the caller may not see is answered exactly like one that is not there.
+ */
+import type { Caller } from '../../auth/identity.ts'
+import { isWithinToken, type Request } from '../../auth/policy.ts'
+import type { Action } from '../../auth/scope.ts'
+import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import type { RepositoryName } from '../../oci/repository-name.ts'
+import { unknownRepository } from '../../registry/change-repository.ts'
+import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
+import type { Services } from '../services.ts'
+
+/** What of a request decides whether it is allowed. */
+export interface Asked {
+  /** The path's parameters, parsed. */
+  readonly path: Readonly<Record<string, unknown>>
+  /** Of the parameter `name`; undefined: there is none, or the path names none. */
+  readonly repository: RepositoryRow | undefined
+}
+
+export interface Right {
+  /** For the documentation: what one must be allowed. */
+  readonly text: string
+  readonly requestOf: (asked: Asked) => Request
+}
+
+export const signedIn: Right = { text: 'to be signed in', requestOf: () => ({ kind: 'base' }) }
+export const listing: Right = {
+  text: 'to be signed in; what may not be pulled is left out',
+  requestOf: () => ({ kind: 'catalog' }),
+}
+export const administration: Right = { text: 'to be an administrator', requestOf: () => ({ kind: 'administration' }) }
+export const settings: Right = {
+  text: 'to change the settings of the repository',
+  requestOf: (asked) => ({ kind: 'settings', name: nameIn(asked) }),
+}
+
+/** A right on the repository that `{name}` in the path names. */
+export function onRepository(action: Action): Right {
+  const words = { pull: 'pull from', push: 'push to', delete: 'delete from' } as const
+  return {
+    text: `to ${words[action]} the repository`,
+    requestOf: (asked) => ({ kind: 'repository', action, name: nameIn(asked), visibility: asked.repository?.visibility }),
+  }
+}
+
+/** Returns if the caller may. @throws {RegistryError} those of authorize; nameUnknown: it may not even see the repository */
+export async function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): Promise<void> {
+  const request = right.requestOf(asked)
+  try {
+    await services.rights.authorize(caller, request)
+  } catch (error) {
+    // That an access token does not cover it is said whether or not there is such a repository.
+    const isHiding = isRegistryError(error, 'denied') && 'name' in request && isWithinToken(caller.identity, request)
+    if (isHiding && !(await maySee(services, caller, { name: request.name, asked }))) throw unknownRepository(request.name)
+    throw error
+  }
+}
+
+/** By the account alone: that a token covers less hides nothing from whoever holds it. */
+async function maySee(services: Services, { identity }: Caller, { name, asked }: { name: RepositoryName; asked: Asked }): Promise<boolean> {
+  const { repository } = asked
+  return services.rights.isAllowed(identity, { kind: 'repository', action: 'pull', name, visibility: repository?.visibility })
+}
+
+function nameIn({ path }: Asked): RepositoryName {
+  const { name } = path
+  if (typeof name !== 'string')
+    throw new RegistryError('internal', { cause: new Error('a right on a repository without {name} in the path') })
+  return name as RepositoryName
+}
