@@ -7,7 +7,9 @@
 import { RegistryError } from '../oci/errors.ts'
 import { parseAuthorization } from './challenge.ts'
 import type { Account, AccountDirectory, Caller } from './identity.ts'
+import { unknownSource, type LoginSource } from './login-attempts.ts'
 import type { Passwords } from './passwords.ts'
+import { mayUsePasswordAlone, tokenInsteadOfPassword } from './second-factor.ts'
 import type { Tokens } from './tokens.ts'
 
 export interface AuthenticatorParts {
@@ -33,13 +35,14 @@ export class Authenticator {
   /**
    * Who sends this header. Without one, or with Basic that has neither user nor password: the anonymous caller.
    * @throws {RegistryError} credentialsWrong: unknown account, wrong password, disabled account, or no header of ours
+   * @throws {RegistryError} secondFactorNeeded: the password is right, but the account does not open by it alone
    * @throws {RegistryError} tokenInvalid: as Tokens.verify says
-   * @throws {RegistryError} loginBusy: too many passwords are being checked
+   * @throws {RegistryError} loginBusy, loginThrottled: too many passwords are being checked
    */
-  async authenticate(header: string | undefined): Promise<Caller> {
+  async authenticate(header: string | undefined, source: LoginSource = unknownSource): Promise<Caller> {
     const authorization = parseAuthorization(header)
     if (authorization.kind === 'none') return { identity: { kind: 'anonymous' }, via: 'nothing', access: undefined }
-    if (authorization.kind === 'basic') return this.authenticatePassword(authorization.username, authorization.password)
+    if (authorization.kind === 'basic') return this.authenticatePassword(authorization.username, authorization.password, source)
     if (authorization.kind === 'bearer') return this.#tokens.verify(authorization.token)
     throw new RegistryError('credentialsWrong')
   }
@@ -47,13 +50,26 @@ export class Authenticator {
   /**
    * The same for a user name and a password that came in another way, such as the form of the token endpoint.
    * @throws {RegistryError} credentialsWrong: unknown account, wrong password, disabled account
-   * @throws {RegistryError} loginBusy: too many passwords are being checked
+   * @throws {RegistryError} secondFactorNeeded: the password is right, but the account does not open by it alone
+   * @throws {RegistryError} loginBusy, loginThrottled: too many passwords are being checked
    */
-  async authenticatePassword(username: string, password: string): Promise<Caller> {
-    const account = await this.#findAccount(username)
-    const isRight = await this.#passwords.check(account, password, username)
-    if (!account || !isRight) throw new RegistryError('credentialsWrong')
+  async authenticatePassword(username: string, password: string, source: LoginSource = unknownSource): Promise<Caller> {
+    const account = await this.checkPassword(username, password, source)
+    if (!mayUsePasswordAlone(account)) throw tokenInsteadOfPassword(account)
     return { identity: { kind: 'account', account }, via: 'basic', access: undefined }
+  }
+
+  /**
+   * The account whose name and password these are. Alone they open nothing: whoever asks looks for its second factor.
+   * @throws {RegistryError} credentialsWrong: unknown account, wrong password, disabled account
+   * @throws {RegistryError} loginBusy, loginThrottled: too many passwords are being checked
+   */
+  async checkPassword(username: string, password: string, source: LoginSource): Promise<Account> {
+    const account = await this.#findAccount(username)
+    const asked = { name: username, address: source.address, connection: source.connection }
+    const isRight = await this.#passwords.check(account, password, asked)
+    if (!account || !isRight) throw new RegistryError('credentialsWrong')
+    return account
   }
 
   async #findAccount(username: string): Promise<Account | undefined> {

@@ -1,9 +1,10 @@
 /**
- * The authenticator with its outcomes counted. Every password passes here, whether it came by Basic or by the form of the
- * token endpoint; tokens and anonymous callers are not logins.
+ * The authenticator with its outcomes counted. Every password passes here, whether it came by Basic, by the form of the
+ * token endpoint or by a browser's; tokens and anonymous callers are not logins.
  */
 import { Authenticator, type AuthenticatorParts } from '../auth/authenticate.ts'
-import type { Caller } from '../auth/identity.ts'
+import type { Account } from '../auth/identity.ts'
+import type { LoginSource } from '../auth/login-attempts.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -15,14 +16,14 @@ export class CountedAuthenticator extends Authenticator {
     this.#recordLogin = recordLogin
   }
 
-  override async authenticatePassword(username: string, password: string): Promise<Caller> {
+  override async checkPassword(username: string, password: string, source: LoginSource): Promise<Account> {
     try {
-      const caller = await super.authenticatePassword(username, password)
+      const account = await super.checkPassword(username, password, source)
       this.#recordLogin('accepted')
-      return caller
+      return account
     } catch (error) {
       if (isRegistryError(error, 'credentialsWrong')) this.#recordLogin('refused')
-      if (isRegistryError(error, 'loginBusy')) this.#recordLogin('busy')
+      if (isRegistryError(error, 'loginBusy') || isRegistryError(error, 'loginThrottled')) this.#recordLogin('busy')
       throw error
     }
   }

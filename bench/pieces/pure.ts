@@ -20,7 +20,14 @@ import { manifestType, sha256 } from '../client.ts'
 import type { Piece, PieceGroup } from '../piece.ts'
 import { imageManifest } from '../sample-image.ts'
 
-const account: Omit<Account, 'passwordHash'> = { id: 1, name: 'alice', isAdmin: false, isDisabled: false, credentialVersion: 1 }
+const account: Omit<Account, 'passwordHash'> = {
+  id: 1,
+  name: 'alice',
+  isAdmin: false,
+  isDisabled: false,
+  hasSecondFactor: false,
+  credentialVersion: 1,
+}
 const password = 'correct horse battery'
 const name = parseRepositoryName('alice/tools/builder')
 

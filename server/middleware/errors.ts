@@ -4,7 +4,7 @@
  * half-made response survives.
  */
 import type { Middleware } from 'koa'
-import { bearerChallenge, basicChallenge } from '../../auth/challenge.ts'
+import { basicChallenge, bearerChallenge, sessionChallenge } from '../../auth/challenge.ts'
 import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import { limitDrain } from '../http/drain.ts'
 import type { Context, RequestState } from '../http/exchange.ts'
@@ -73,8 +73,9 @@ function problemOf(fault: RegistryError): unknown {
   return { type: 'about:blank', title: fault.code, status: fault.status, detail: fault.message, reason: fault.reason }
 }
 
-/** Exactly one challenge: Bearer under /v2, where clients fetch a token; Basic elsewhere. */
+/** Exactly one challenge: Bearer under /v2, where clients fetch a token; where browsers sign in, one they do not know; Basic elsewhere. */
 function challengeFor(ctx: Context, services: Services, fault: RegistryError): string {
+  if (ctx.path === '/api/v1/session') return sessionChallenge(services.serviceName)
   if (!ctx.path.startsWith('/v2')) return basicChallenge(services.serviceName)
   const error = { tokenInvalid: 'invalid_token', scopeInsufficient: 'insufficient_scope' } as const
   return bearerChallenge({

@@ -10,6 +10,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import { findRepository } from '../../registry/registry.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Context, Exchange } from '../http/exchange.ts'
+import { sourceOf } from '../http/login-source.ts'
 import { mountSourceName, queryOf } from '../http/query.ts'
 import type { Services } from '../services.ts'
 
@@ -25,7 +26,9 @@ export async function passGate(ctx: Context, services: Services): Promise<Exchan
   const action = actionOf(ctx, target)
   ctx.state.scope = scopeOf(ctx, target, action)
   // Without logins credentials mean nothing, so none are asked for and none are refused.
-  const caller = services.policy.isOpen ? openCaller : await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const caller = services.policy.isOpen
+    ? openCaller
+    : await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
   ctx.state.account = accountNameOf(caller.identity)
   const repository = 'name' in target ? await findRepository(services.registry, target.name) : undefined
   admit(services, caller, { target, action, repository })

@@ -13,6 +13,7 @@ import { findRepository } from '../../registry/registry.ts'
 import { changeVisibility } from '../../registry/visibility.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Context } from '../http/exchange.ts'
+import { sourceOf } from '../http/login-source.ts'
 import { queryOf } from '../http/query.ts'
 import { replyJson } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
@@ -55,7 +56,7 @@ export async function patchRepository(ctx: Context, services: Services, nameText
 
 /** An API of people and scripts, who sign in by Basic. A docker token opens what its scope covers, and never the settings. */
 async function callerOf(ctx: Context, services: Services): Promise<Caller> {
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
   ctx.state.account = caller.identity.kind === 'account' ? caller.identity.account.name : undefined
   return caller
 }

@@ -13,9 +13,10 @@ export interface AccountRow {
   readonly is_disabled: number
   readonly credential_version: number
   readonly created_at_ms: number
+  readonly totp_confirmed: number
 }
 
-const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms'] as const
+const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms', 'totp_confirmed'] as const
 
 /** On the path of every request with a token. */
 export const accountById = new Statement<{ id: number }, AccountRow>((db, value) =>

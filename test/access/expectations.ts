@@ -17,7 +17,7 @@ export interface Expectation {
   readonly login: Rule
   /** The same with the setting `access: open`. */
   readonly open: Rule
-  /** The scope that a Bearer challenge names; `basic`: the challenge is Basic; null: Bearer without a scope. */
+  /** The scope that a Bearer challenge names; `basic`, `session`: the challenge is that one; null: Bearer without a scope. */
   readonly challenge: string | null
   /** The status of who is not refused, or one for each visibility. */
   readonly status: number | readonly [number, number, number, number]
@@ -309,6 +309,28 @@ const settings: Rule = {
   'forged token': no,
 }
 
+/** A cookie counts, and nobody here has one. */
+const byCookie: Rule = {
+  nobody: no,
+  'empty Basic': no,
+  owner: no,
+  'other user': no,
+  administrator: no,
+  'disabled account': no,
+  'wrong password': no,
+  'unknown account': no,
+  'anonymous token': no,
+  'owner token': no,
+  'other token': no,
+  'administrator token': no,
+  'pull token': no,
+  'push token': no,
+  'token for elsewhere': no,
+  'expired token': no,
+  'token of a changed account': no,
+  'forged token': no,
+}
+
 const pulls = { login: pull, open: everyone, challenge: 'repository:<name>:pull' } as const
 const pushes = { login: push, open: everyone, challenge: 'repository:<name>:pull,push' } as const
 const removes = { login: remove, open: everyone, challenge: 'repository:<name>:delete', absent: true } as const
@@ -316,8 +338,13 @@ const asks = { login: anyoneSignedIn, open: everyone, challenge: null } as const
 const lists = { login: catalog, open: everyone, challenge: 'registry:catalog:*' } as const
 const tells = { login: everyone, open: everyone, challenge: 'basic' } as const
 const basic = { challenge: 'basic' } as const
+const remembers = { login: byCookie, open: byCookie, challenge: 'session' } as const
 
 const found = [200, 200, 200, 404] as const
+const passwordBody = {
+  headers: { 'Content-Type': 'application/json' },
+  body: '{"name":"alice","password":"correct horse battery"}',
+} as const
 const passwordForm = {
   headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
   body: `grant_type=password&service=lanyard&username=alice&password=correct+horse+battery`,
@@ -371,4 +398,9 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'GET /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrong, status: found },
   'HEAD /api/v1/repositories/*name': { ...basic, login: apiRead, open: unlessWrong, status: found },
   'PATCH /api/v1/repositories/*name': { ...basic, login: settings, open: settings, status: 400, body: '{"visibility":"secret"}' },
+  'GET /api/v1/session': { ...remembers, status: 200 },
+  'HEAD /api/v1/session': { ...remembers, status: 200 },
+  // Whom the body names is who signs in; what else the request says about it does not count.
+  'POST /api/v1/session': { ...tells, ...passwordBody, challenge: 'session', status: 200 },
+  'DELETE /api/v1/session': { ...remembers, status: 204 },
 }

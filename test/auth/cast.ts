@@ -11,7 +11,7 @@ import { parseRepositoryName, type RepositoryName } from '../../oci/repository-n
 export const anonymous: Identity = { kind: 'anonymous' }
 
 export function makeAccount(name: string, facts: Partial<Account> = {}): Account {
-  return { id: 1, name, isAdmin: false, isDisabled: false, passwordHash: '', credentialVersion: 1, ...facts }
+  return { id: 1, name, isAdmin: false, isDisabled: false, hasSecondFactor: false, passwordHash: '', credentialVersion: 1, ...facts }
 }
 
 export function signedIn(name: string, facts: Partial<Account> = {}): Identity {

@@ -35,7 +35,7 @@ test('under a flood of wrong logins whoever is signed in is served, and the exce
       assert.equal(outcome.kind, 'answer')
       if (outcome.kind !== 'answer') continue
       statuses.set(outcome.status, (statuses.get(outcome.status) ?? 0) + 1)
-      if (outcome.status === 503) assert.ok(Number(outcome.headers['retry-after']) > 0)
+      if (outcome.status !== 401) assert.ok(Number(outcome.headers['retry-after']) > 0)
     }
     connection.close()
   }
@@ -56,7 +56,7 @@ test('under a flood of wrong logins whoever is signed in is served, and the exce
     'every one was answered',
   )
   assert.deepEqual(
-    [...statuses.keys()].filter((status) => status !== 401 && status !== 503),
+    [...statuses.keys()].filter((status) => status !== 401 && status !== 429 && status !== 503),
     [],
   )
   assert.ok((statuses.get(401) ?? 0) > 0 && served > floodMs / 100)

@@ -37,7 +37,15 @@ suite('the directory of accounts', () => {
     assert.ok(alice)
     assert.deepEqual(
       { ...alice, id: 0 },
-      { id: 0, name: 'alice', isAdmin: false, isDisabled: false, passwordHash: 'hash of alice', credentialVersion: 1 },
+      {
+        id: 0,
+        name: 'alice',
+        isAdmin: false,
+        isDisabled: false,
+        hasSecondFactor: false,
+        passwordHash: 'hash of alice',
+        credentialVersion: 1,
+      },
     )
     assert.deepEqual(await directory.findAccountById(alice.id), alice)
     assert.equal(await directory.findAccountByName('bob'), undefined)

@@ -40,6 +40,7 @@ export function accountTests(open: MetadataFactory): void {
       is_disabled: 0,
       credential_version: 1,
       created_at_ms: 12,
+      totp_confirmed: 0,
     })
     assert.deepEqual(await accountById.first(database.read, { id: alice.id }), alice)
   })

@@ -10,12 +10,23 @@ import * as manifests from '../../../storage/metadata/manifests.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
 import type { ManifestTable } from '../../../storage/metadata/schema.ts'
+import * as secondFactors from '../../../storage/metadata/second-factors.ts'
+import * as sessions from '../../../storage/metadata/sessions.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
 /** The modules whose exports run queries, by the names of their files. */
-export const queryModules: Readonly<Record<string, object>> = { accounts, blobs, manifests, repositories, tags, uploads }
+export const queryModules: Readonly<Record<string, object>> = {
+  accounts,
+  blobs,
+  manifests,
+  repositories,
+  'second-factors': secondFactors,
+  sessions,
+  tags,
+  uploads,
+}
 
 /** A store with the one repository 1 and the one account 1 to call with. */
 export async function fillStore(database: Database): Promise<void> {
@@ -32,6 +43,17 @@ const digest = sha256Of('content')
 const repositoryId = 1
 const tag = { repositoryId, tag: tagOf('latest'), nowMs: 1, by: null }
 const session = { id: 's', repository: name, accountId: 1, algorithm: 'sha256' as const, nowMs: 1 }
+const secretHash = Buffer.alloc(32)
+const browserSession = {
+  accountId: 1,
+  secretHash,
+  csrfToken: 't',
+  credentialVersion: 1,
+  agent: '',
+  address: '',
+  nowMs: 1,
+  expiresAtMs: 2,
+}
 const claim = { id: 's', writer: 'w', nowMs: 1, untilMs: 2 }
 const old = { beforeMs: 1, nowMs: 1 }
 const page = { after: 'a', limit: 10 }
@@ -101,6 +123,29 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     each(filters, (filter) => repositories.listRepositories(database.read, { filter, ...page })),
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
+
+  'second-factors.findSecondFactor': (database) => secondFactors.findSecondFactor(database.read, 1),
+  'second-factors.setTotpSecret': (database) => database.write((tx) => secondFactors.setTotpSecret(tx, { accountId: 1, secret: 's' })),
+  'second-factors.confirmTotp': (database) => database.write((tx) => secondFactors.confirmTotp(tx, { accountId: 1, step: 1 })),
+  'second-factors.takeTotpStep': (database) => database.write((tx) => secondFactors.takeTotpStep(tx, { accountId: 1, step: 2 })),
+  'second-factors.clearSecondFactor': (database) => database.write((tx) => secondFactors.clearSecondFactor(tx, 1)),
+  'second-factors.setRecoveryCodes': (database) =>
+    database.write((tx) => secondFactors.setRecoveryCodes(tx, { accountId: 1, hashes: [secretHash] })),
+  'second-factors.takeRecoveryCode': (database) =>
+    database.write((tx) => secondFactors.takeRecoveryCode(tx, { accountId: 1, hash: secretHash })),
+  'second-factors.countRecoveryCodes': (database) => secondFactors.countRecoveryCodes(database.read, 1),
+
+  'sessions.sessionBySecret': (database) => database.prepare(sessions.sessionBySecret)({ secretHash }),
+  'sessions.createSession': (database) => database.write((tx) => sessions.createSession(tx, browserSession)),
+  'sessions.listSessions': (database) => sessions.listSessions(database.read, 1),
+  'sessions.markSeen': (database) => database.write((tx) => sessions.markSeen(tx, { id: 1, nowMs: 1, expiresAtMs: 2 })),
+  'sessions.renewSession': (database) => database.write((tx) => sessions.renewSession(tx, { id: 1, accountId: 1 })),
+  'sessions.deleteSession': (database) => database.write((tx) => sessions.deleteSession(tx, { id: 1, accountId: 1 })),
+  'sessions.deleteSessionBySecret': (database) => database.write((tx) => sessions.deleteSessionBySecret(tx, secretHash)),
+  'sessions.deleteSessionsOf': (database) =>
+    each([undefined, 1], (exceptId) => database.write((tx) => sessions.deleteSessionsOf(tx, { accountId: 1, exceptId }))),
+  'sessions.deleteOldestSessions': (database) => database.write((tx) => sessions.deleteOldestSessions(tx, { accountId: 1, keep: 1 })),
+  'sessions.deleteExpiredSessions': (database) => database.write((tx) => sessions.deleteExpiredSessions(tx, 1)),
 
   'tags.setTag': (database) => each(['one', 'two'], (text) => database.write((tx) => tags.setTag(tx, { ...tag, digest: sha256Of(text) }))),
   'tags.endTag': (database) => database.write((tx) => tags.endTag(tx, tag)),
