@@ -5,7 +5,6 @@
  * Invariants: bounded, whatever arrives: the oldest is forgotten first. Known to this process alone and lost with it: with more
  * workers an attacker has as many beginnings, each as slow.
  */
-import { isIPv6 } from 'node:net'
 import type { Clock } from './clock.ts'
 
 /** Where a login comes from. */
@@ -186,7 +185,7 @@ function deleteOldest(entries: Map<string, unknown> | Set<string>): void {
 
 /** An address, of IPv6 its first 64 bits: nobody is given less, and whoever has one may call from any address in it. */
 function networkOf(address: string): string {
-  if (!isIPv6(address)) return address
+  if (!address.includes(':')) return address
   const [head = '', tail] = address.split('%')[0]?.split('::') ?? []
   const groups = head === '' ? [] : head.split(':')
   const rest = tail === undefined || tail === '' ? [] : tail.split(':')

@@ -58,8 +58,8 @@ suite('second factors', () => {
     const { secret: second } = await factors.enrol(await get())
     await assertRejected('codeWrong', factors.confirm(await get(), { code: codeOf(first) }))
     await factors.confirm(await get(), { code: codeOf(second) })
-    const again = [factors.enrol(await get()), factors.confirm(await get(), { code: codeOf(second, 1) })]
-    for (const attempt of again) await assertRejected('parameterInvalid', attempt)
+    await assertRejected('parameterInvalid', factors.enrol(await get()))
+    await assertRejected('parameterInvalid', factors.confirm(await get(), { code: codeOf(second, 1) }))
     await assertRejected('parameterInvalid', factors.confirm(await get('bob'), { code: codeOf(second, 1) }))
   })
 
