@@ -34,16 +34,14 @@ export interface Standing {
   readonly isTrusted: boolean
   /** Too many failed from this address, or for this account from this address: they share what is left for such. */
   readonly isSlow: boolean
-  /** Failures that still count: of the account from this address, of the connection, of the account from anywhere. */
+  /** Failures that still count: of the account from this address (together with others that wait), of the connection, of the account. */
   readonly pair: number
   readonly connection: number
   readonly name: number
 }
 
-/** Failures from one address that are taken for the mistakes of people. */
-const patienceWithAddress = 10
-/** The same for one account from one address. */
-const patienceWithPair = 5
+/** Failures from one address, or of one account from one address, that are taken for the mistakes of people. */
+const patience = 5
 /** After this a failure is forgotten, one after the other. */
 const forgottenMs = 10_000
 /** No more are counted, so that a flood is forgotten within five minutes of its end. */
@@ -59,6 +57,8 @@ export class LoginAttempts {
   readonly #pairs = new LeakyCounts(forgottenMs)
   readonly #names = new LeakyCounts(forgottenMs)
   readonly #codes = new LeakyCounts(codeForgottenMs)
+  /** How many attempts of each pair wait or are checked; as many as their queue lets in. */
+  readonly #pending = new Map<string, number>()
   readonly #connections = new WeakMap<object, { failures: number }>()
   /** Pairs whose password was right, and those whose second factor was too, the newest last. */
   readonly #trusted = new Set<string>()
@@ -71,6 +71,18 @@ export class LoginAttempts {
   attemptOf(name: string, source: LoginSource): Attempt {
     const network = networkOf(source.address)
     return { name, network, pair: `${network} ${name}`, connection: source.connection }
+  }
+
+  /** An attempt waits from now on. People send one after the other: many at once count like failures, before any is known to be one. */
+  enter({ pair }: Attempt): void {
+    this.#pending.set(pair, (this.#pending.get(pair) ?? 0) + 1)
+  }
+
+  /** It was answered or turned away. */
+  leave({ pair }: Attempt): void {
+    const left = (this.#pending.get(pair) ?? 0) - 1
+    if (left > 0) this.#pending.set(pair, left)
+    else this.#pending.delete(pair)
   }
 
   recordFailure(attempt: Attempt): void {
@@ -91,12 +103,12 @@ export class LoginAttempts {
 
   standingOf(attempt: Attempt): Standing {
     const nowMs = this.#clock()
-    const pair = this.#pairs.levelOf(attempt.pair, nowMs)
-    const isPatient = pair < patienceWithPair
+    const pair = this.#pairs.levelOf(attempt.pair, nowMs) + Math.max(0, (this.#pending.get(attempt.pair) ?? 0) - 1)
+    const isPatient = pair < patience
     return {
       // An address may be shared with whoever guesses: trust ends when it is abused.
       isTrusted: isPatient && this.#trusted.has(attempt.pair),
-      isSlow: !isPatient || this.#networks.levelOf(attempt.network, nowMs) >= patienceWithAddress,
+      isSlow: !isPatient || this.#networks.levelOf(attempt.network, nowMs) >= patience,
       pair,
       connection: (attempt.connection && this.#connections.get(attempt.connection)?.failures) ?? 0,
       name: this.#names.levelOf(attempt.name, nowMs),

@@ -75,9 +75,18 @@ export class LoginQueue {
    * @throws {RegistryError} loginThrottled: the same, for one that stands badly
    */
   async take<T>(attempt: Attempt | undefined, work: () => Promise<T>): Promise<T> {
-    const isSlow = await new Promise<boolean>((begin, refuse) => {
-      this.#add({ attempt, sinceMs: this.#timer.now(), begin, refuse })
-    })
+    if (attempt) this.#attempts.enter(attempt)
+    try {
+      const isSlow = await new Promise<boolean>((begin, refuse) => {
+        this.#add({ attempt, sinceMs: this.#timer.now(), begin, refuse })
+      })
+      return await this.#run(work, isSlow)
+    } finally {
+      if (attempt) this.#attempts.leave(attempt)
+    }
+  }
+
+  async #run<T>(work: () => Promise<T>, isSlow: boolean): Promise<T> {
     const startedMs = this.#timer.now()
     try {
       return await work()

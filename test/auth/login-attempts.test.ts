@@ -20,11 +20,25 @@ test('a few mistakes are human; more of one account from one address, or of many
   assert.equal(attempts.standingOf(from('10.0.0.1')).isSlow, false)
   fail(from('10.0.0.1'), 1)
   assert.equal(attempts.standingOf(from('10.0.0.1')).isSlow, true)
-  assert.equal(attempts.standingOf(from('10.0.0.1', 'bob')).isSlow, false, 'another account from there')
   assert.equal(attempts.standingOf(from('10.0.0.2')).isSlow, false, 'the account from elsewhere')
-  for (const name of ['a', 'b', 'c', 'd', 'e']) fail(from('10.0.0.1', name), 1)
-  assert.equal(attempts.standingOf(from('10.0.0.1', 'bob')).isSlow, true, 'ten failures of one address')
+  for (const name of ['a', 'b', 'c', 'd', 'e']) {
+    assert.equal(attempts.standingOf(from('10.0.0.3', 'bob')).isSlow, false)
+    fail(from('10.0.0.3', name), 1)
+  }
+  assert.equal(attempts.standingOf(from('10.0.0.3', 'bob')).isSlow, true, 'five of one address')
   assert.equal(attempts.standingOf(from('10.0.0.2')).isSlow, false)
+})
+
+test('many attempts of one account from one address at once count before any of them has failed', () => {
+  const { attempts, from } = stage()
+  attempts.recordSuccess(from('10.0.0.1'))
+  for (let count = 0; count < 5; count++) attempts.enter(from('10.0.0.1'))
+  assert.deepEqual([attempts.standingOf(from('10.0.0.1')).pair, attempts.standingOf(from('10.0.0.1')).isTrusted], [4, true])
+  attempts.enter(from('10.0.0.1'))
+  assert.deepEqual([attempts.standingOf(from('10.0.0.1')).isSlow, attempts.standingOf(from('10.0.0.1')).isTrusted], [true, false])
+  assert.equal(attempts.standingOf(from('10.0.0.2')).isSlow, false)
+  for (let count = 0; count < 6; count++) attempts.leave(from('10.0.0.1'))
+  assert.deepEqual(attempts.standingOf(from('10.0.0.1')), { isTrusted: true, isSlow: false, pair: 0, connection: 0, name: 0 })
 })
 
 test('failures are forgotten one after the other, those of a flood within minutes', () => {

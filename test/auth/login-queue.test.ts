@@ -227,6 +227,16 @@ test('as many run at once as may, and not one more', async () => {
   assert.equal(stage.hashed.length, 20)
 })
 
+test('from the first moment of a flood on a right login does not wait for those that came before it', async () => {
+  const stage = new Stage({ queueLimit: 256 })
+  for (const start of attackersOf(stage)) start()
+  await stage.pass(1)
+  const others = [stage.login('alice', { address: '10.6.6.6' }, true), stage.login('admin', { address: '10.0.0.1' }, true)]
+  const same = stage.login('admin', { address: '10.6.6.6', connection: {} }, true)
+  await stage.pass(8 * hashMs)
+  for (const login of [...others, same]) assertServed(login, 6 * hashMs, 0)
+})
+
 test('after a flood nothing is left behind: whoever comes is served at once', async () => {
   const stage = new Stage()
   await stage.flood(5000, attackersOf(stage))
