@@ -6,9 +6,13 @@ import assert from 'node:assert/strict'
 import bcrypt from 'bcrypt'
 import { test, type TestContext } from 'node:test'
 import { removeAccount, updateAccount } from '../../registry/accounts.ts'
+import { changePassword } from '../../registry/change-password.ts'
+import { startJobs } from '../../server/jobs.ts'
 import { createLogger } from '../../server/log.ts'
 import { basic, Client } from '../support/client.ts'
+import { assertRejected } from '../support/refusal.ts'
 import { adminPassword, startRegistry, type TestRegistry } from '../support/start-registry.ts'
+import { bearer } from './callers.ts'
 import { jsonOf, lookOf, send, until, valuesOf, type Reply, type Server } from './wire.ts'
 
 const json = { 'Content-Type': 'application/json' }
@@ -244,6 +248,41 @@ test('a session that nothing is seen of ends after the hours, and every one afte
   const idle = await signIn(registry)
   registry.advance(2 * 3_600_000)
   assert.equal(await statusOf(registry, idle.cookie), 401)
+})
+
+test('a person who changes the password keeps the session of it, and loses all others', async (t) => {
+  const registry = await setStage(t)
+  const { services } = registry
+  const { database } = services.registry
+  const [own, other] = [await signIn(registry), await signIn(registry)]
+  const token = await bearer(registry, basic('alice'))
+  const found = await services.sessions.find(own.cookie.slice('lanyard-session='.length))
+  assert.ok(found)
+  const { account, session } = found
+  const change = (oldPassword: string, newPassword: string) =>
+    changePassword(
+      { ...services, database },
+      { account, oldPassword, newPassword, source: { address: '10.0.0.1' }, keptSessionId: session.id },
+    )
+  await assertRejected('credentialsWrong', change('not the password', 'several odd words'))
+  for (const weak of ['short', 'password1', 'ALICE', adminPassword]) await assertRejected('parameterInvalid', change(adminPassword, weak))
+  assert.deepEqual([await statusOf(registry, own.cookie), await statusOf(registry, other.cookie)], [200, 200], 'nothing was changed')
+  await change(adminPassword, 'several odd words')
+  assert.deepEqual([await statusOf(registry, own.cookie), await statusOf(registry, other.cookie)], [200, 401])
+  assert.equal((await send(registry, 'GET /v2/', { authorization: token })).status, 401)
+  assert.equal((await send(registry, 'GET /v2/', { authorization: basic('alice') })).status, 401)
+  assert.equal((await send(registry, 'GET /v2/', { authorization: basic('alice', 'several odd words') })).status, 200)
+})
+
+test('what is left of sessions whose time is over is removed by the clocked work', async (t) => {
+  const registry = await setStage(t)
+  const count = async () => (await registry.services.registry.database.read.selectFrom('browser_session').select('id').execute()).length
+  await signIn(registry)
+  await startJobs(registry.services)()
+  assert.equal(await count(), 1)
+  registry.advance(12 * 3_600_000)
+  await startJobs(registry.services)()
+  assert.equal(await count(), 0)
 })
 
 test('a wrong sign-in costs one hash and is answered the same, whatever is wrong with it, without a window of the browser', async (t) => {
