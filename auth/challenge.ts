@@ -31,6 +31,11 @@ export function basicChallenge(realm: string): string {
   return `Basic realm="${quotable(realm)}", charset="UTF-8"`
 }
 
+/** For pages that have a form of their own: on Basic a browser would open its window for name and password over it. */
+export function sessionChallenge(realm: string): string {
+  return `Session realm="${quotable(realm)}"`
+}
+
 /** Unsafe characters are left out, not escaped: several clients do not read escapes in a challenge. */
 function quotable(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]|["\\]/g, '')

@@ -14,6 +14,8 @@ export interface Account {
   readonly name: string
   readonly isAdmin: boolean
   readonly isDisabled: boolean
+  /** A confirmed one: a password alone does not open the account then. */
+  readonly hasSecondFactor: boolean
   /** bcrypt, with its own salt and cost inside. */
   readonly passwordHash: string
   /** Grows with every change of password, role or status; whatever was issued under another value is void. */
@@ -63,8 +65,8 @@ export interface AccountDirectory {
 
 export interface Caller {
   readonly identity: Identity
-  /** How the request showed it: no credentials at all, a password, or a token. */
-  readonly via: 'nothing' | 'basic' | 'bearer'
+  /** How the request showed it: no credentials at all, a password, a token, or the cookie of a browser. */
+  readonly via: 'nothing' | 'basic' | 'bearer' | 'session'
   /** What the bearer token covers; undefined: not limited by a token. */
   readonly access: readonly Access[] | undefined
 }

@@ -6,6 +6,7 @@ import { parseAccountName } from '../auth/identity.ts'
 import { parseNewPassword, Passwords } from '../auth/passwords.ts'
 import { addAccount, allAccounts, removeAccount, updateAccount } from '../registry/accounts.ts'
 import type { Settings } from '../server/config/settings.ts'
+import { addSignInCommands } from './user-sign-in.ts'
 import { addDataFlags } from './config.ts'
 import { type Opened, withDatabase } from './open-database.ts'
 import { CommandError, formatTable, print, readPassword } from './terminal.ts'
@@ -33,6 +34,7 @@ export function addUserCommands(program: Command): void {
       .command('role <name> <role>')
       .description('what an account may do: admin (everything) or user (what its name owns and others share)'),
   ).action(role)
+  addSignInCommands(user)
   addDataFlags(user.command('remove <name>').description('delete an account; its repositories stay')).action(remove)
 }
 

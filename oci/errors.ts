@@ -103,6 +103,15 @@ export const errorTable = {
   nameTaken: row('CONFLICT', 409, 'the name is taken: choose another'),
   namespaceInUse: row('CONFLICT', 409, 'the namespace is in use: empty it first'),
   loginBusy: row('UNAVAILABLE', 503, 'too many logins are being checked at once: try again in a moment'),
+  loginThrottled: row(
+    'TOOMANYREQUESTS',
+    429,
+    'too many wrong logins came from this address or for this account: look at the password that is sent, and try again in a moment',
+  ),
+  secondFactorNeeded: row('UNAUTHORIZED', 401, 'the account has a second factor: the password alone does not open it'),
+  codeWrong: row('UNAUTHORIZED', 401, 'the code of the second factor is wrong or was used before: wait for the next one'),
+  sessionUnknown: row('UNAUTHORIZED', 401, 'not signed in here, or the session has ended: sign in again'),
+  requestForged: row('DENIED', 403, 'the request does not show that it comes from a page of this registry'),
 
   // requests in general
   parameterInvalid: row('UNSUPPORTED', 400, 'a parameter of the request is not valid'),

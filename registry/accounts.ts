@@ -180,6 +180,7 @@ function accountOf(row: AccountRow | undefined): Account | undefined {
     name: row.name,
     isAdmin: row.is_admin === 1,
     isDisabled: row.is_disabled === 1,
+    hasSecondFactor: row.totp_confirmed === 1,
     passwordHash: row.password_hash,
     credentialVersion: row.credential_version,
     kind: row.kind,

@@ -19,6 +19,7 @@ import { deleteBlob, getBlob, headBlob } from './routes/blobs.ts'
 import { getCatalog, getReferrers, getTags } from './routes/lists.ts'
 import { deleteManifest, getManifest, putManifest } from './routes/manifests.ts'
 import { getFavicon, getHealth, getMetrics, getReadiness, getRoot, getSearch, getSearchPing } from './routes/service.ts'
+import { deleteSession, getSession, postSession } from './routes/session.ts'
 import { getToken, postToken } from './routes/token.ts'
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './routes/uploads.ts'
 import type { Services } from './services.ts'
@@ -40,7 +41,7 @@ export const v2Routes: V2Routes = {
 type ServiceHandler = (ctx: Context, services: Services) => Promise<void> | void
 
 /** Method, path, name for logs and metrics, handler. */
-export const serviceRoutes: readonly (readonly ['get' | 'post', string, string, ServiceHandler])[] = [
+export const serviceRoutes: readonly (readonly ['get' | 'post' | 'delete', string, string, ServiceHandler])[] = [
   ['get', '/', 'root', getRoot],
   ['get', '/favicon.ico', 'root', getFavicon],
   ['get', '/token', 'token', getToken],
@@ -50,6 +51,9 @@ export const serviceRoutes: readonly (readonly ['get' | 'post', string, string, 
   ['get', '/healthz', 'health', getHealth],
   ['get', '/readyz', 'readiness', getReadiness],
   ['get', '/metrics', 'metrics', getMetrics],
+  ['get', '/api/v1/session', 'session', getSession],
+  ['post', '/api/v1/session', 'session', postSession],
+  ['delete', '/api/v1/session', 'session', deleteSession],
 ]
 
 export function createApp(services: Services): Koa<RequestState> {

@@ -38,11 +38,12 @@ async function reserve({ log, settings }: Services): Promise<void> {
 }
 
 async function runJobs(services: Services): Promise<void> {
-  const { log, metrics, registry, settings, clock } = services
+  const { log, metrics, registry, sessions, settings, clock } = services
   try {
     const ended = await expireUploads(registry)
     metrics.recordUploads('expired', ended.sessions)
     if (ended.sessions + ended.files > 0) log.info(ended, 'abandoned uploads were removed')
+    await sessions.expire()
     await pruneSigningKeys(dataLayout(settings.data).keys, clock() - settings.auth.tokenSeconds * 1000 - noticedMs)
   } catch (error) {
     log.error({ err: error }, 'a clocked job failed; it is tried again')

@@ -6,7 +6,8 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { createSigningKey, listSigningKeys } from '../auth/signing-keys.ts'
-import { Passwords } from '../auth/passwords.ts'
+import { newPasswordFault, Passwords } from '../auth/passwords.ts'
+import { RegistryError } from '../oci/errors.ts'
 import { addFirstAdministrator } from '../registry/accounts.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout, type DataLayout } from '../storage/layout.ts'
@@ -41,7 +42,7 @@ async function prepareAdministrator(settings: Settings, layout: DataLayout, nowM
   const database = Database.open(layout.database)
   try {
     if (await hasAccounts(database.read)) return undefined
-    const password = settings.admin.password ?? randomBytes(15).toString('base64url')
+    const password = chosenPassword(settings) ?? randomBytes(15).toString('base64url')
     const passwords = new Passwords({ cost: settings.auth.bcryptCost, concurrency: 1, queueLimit: 1, cacheTtlMs: 0, clock: () => nowMs })
     const passwordHash = await passwords.hash(password)
     const isNew = await addFirstAdministrator(database, { name: firstAdministrator, passwordHash, isAdmin: true, nowMs })
@@ -49,4 +50,11 @@ async function prepareAdministrator(settings: Settings, layout: DataLayout, nowM
   } finally {
     await database.close()
   }
+}
+
+/** @throws {RegistryError} parameterInvalid: it is set, and no password that an account may get */
+function chosenPassword({ admin: { password } }: Settings): string | undefined {
+  const fault = password === undefined ? undefined : newPasswordFault(password, firstAdministrator)
+  if (fault !== undefined) throw new RegistryError('parameterInvalid', { message: `admin.password cannot be used: ${fault}` })
+  return password
 }

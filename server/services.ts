@@ -2,11 +2,13 @@
  * The composition root of one process: opens the stores and joins the floors. Tests build the same thing on a folder of
  * their own; nothing below takes part in it.
  */
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { Authenticator } from '../auth/authenticate.ts'
+import { LoginAttempts } from '../auth/login-attempts.ts'
 import { Passwords } from '../auth/passwords.ts'
 import type { PolicySettings } from '../auth/policy.ts'
+import type { SessionLimits } from '../auth/sessions.ts'
 import { KeyRing } from '../auth/signing-keys.ts'
 import { Tokens } from '../auth/tokens.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -14,6 +16,8 @@ import { TokenUses } from '../registry/access-tokens.ts'
 import { accountDirectory } from '../registry/accounts.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
 import { Rights } from '../registry/rights.ts'
+import { SecondFactors } from '../registry/second-factor.ts'
+import { BrowserSessions } from '../registry/sessions.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { releaseReserve } from '../storage/reserve-file.ts'
@@ -45,6 +49,8 @@ export interface Services extends Surroundings {
   readonly authenticator: Authenticator
   readonly passwords: Passwords
   readonly tokens: Tokens
+  readonly sessions: BrowserSessions
+  readonly secondFactors: SecondFactors
   /** The name under which challenges and tokens know this registry. */
   readonly serviceName: string
   readonly origins: OriginReader
@@ -74,12 +80,14 @@ export async function createServices(settings: Settings, surroundings: Surroundi
   })
   const policy: PolicySettings = { isOpen: settings.access === 'open', namespaceCreation: settings.namespaces.create }
   const accounts = accountDirectory(database, new TokenUses(registry))
+  const attempts = new LoginAttempts(clock)
   const passwords = new Passwords({
     cost: settings.auth.bcryptCost,
     concurrency: Math.max(1, availableParallelism() - 1),
     queueLimit: settings.auth.loginQueue,
     cacheTtlMs: 5 * 60_000,
     clock,
+    attempts,
   })
   const keys = await KeyRing.open(layout.keys, clock)
   const tokens = new Tokens({ keys, issuer: serviceName, service: serviceName, ttlSeconds: settings.auth.tokenSeconds, clock, accounts })
@@ -93,6 +101,8 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     authenticator: new CountedAuthenticator({ accounts, passwords, tokens }, surroundings.metrics.recordLogin),
     passwords,
     tokens,
+    sessions: new BrowserSessions({ database, accounts, limits: sessionLimitsOf(settings), clock, randomBytes }),
+    secondFactors: new SecondFactors({ database, attempts, clock, randomBytes }),
     serviceName,
     origins: new OriginReader(settings),
     nextRequestId: requestIds(),
@@ -118,6 +128,11 @@ function rulesOf(settings: Settings): RegistryRules {
     maxUploadsPerAccount: settings.uploads.maxPerAccount,
     uploadTtlMs: settings.uploads.expireHours * 3_600_000,
   }
+}
+
+/** As the settings say. */
+export function sessionLimitsOf({ auth }: Pick<Settings, 'auth'>): SessionLimits {
+  return { idleMs: auth.sessionIdleHours * 3_600_000, absoluteMs: auth.sessionDays * 86_400_000 }
 }
 
 /** Unique over all processes and restarts, without the cost of a random number per request. */

@@ -25,6 +25,7 @@ const account: Omit<Account, 'passwordHash'> = {
   name: 'alice',
   isAdmin: false,
   isDisabled: false,
+  hasSecondFactor: false,
   credentialVersion: 1,
   kind: 'person',
   robotOf: undefined,

@@ -78,6 +78,7 @@ function identityOf(id: number): Identity {
     name: `user${id}`,
     isAdmin: false,
     isDisabled: false,
+    hasSecondFactor: false,
     passwordHash: '',
     credentialVersion: 1,
     kind: 'person',

@@ -8,9 +8,11 @@ import type { Middleware } from 'koa'
 import { accountNameOf, type Caller } from '../../auth/identity.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { Context, RequestState } from '../http/exchange.ts'
+import { sourceOf } from '../http/login-source.ts'
 import { queryOf } from '../http/query.ts'
 import { replyBytes, replyEmpty, replyJson } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
+import { callerOfSession } from '../routes/session.ts'
 import type { Services } from '../services.ts'
 import { ApiDocuments, type ApiDocument } from './documents.ts'
 import { findPath, methodsOf, pathsOf, type FoundPath } from './find-operation.ts'
@@ -61,9 +63,11 @@ async function answerOperation(ctx: Context, services: Services, { path, paramet
   send(ctx, operation, reply)
 }
 
-/** The one place where the API learns who asks. */
+/** The one place where the API learns who asks: by a browser's session, or by the header. */
 async function callerOf(ctx: Context, services: Services): Promise<Caller> {
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
+  const session = await callerOfSession(ctx, services)
+  if (session) return session.caller
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
   ctx.state.account = accountNameOf(caller.identity)
   return caller
 }

@@ -2,6 +2,7 @@
  * The OpenAPI 3.1 document, made from the table of operations and nothing else. Spec: OpenAPI 3.1.1.
  */
 import { z } from 'zod'
+import { sessionCookieName } from '../../auth/sessions.ts'
 import { errorTable, type ErrorReason } from '../../oci/errors.ts'
 import { apiRoot, type Operation, type Shape } from './operation.ts'
 
@@ -108,6 +109,12 @@ export function renderOpenApi(operations: readonly Operation[]): OpenApiDocument
       securitySchemes: {
         basic: { type: 'http', scheme: 'basic', description: 'User name and password.' },
         bearer: { type: 'http', scheme: 'bearer', description: 'A token.' },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: sessionCookieName(false),
+          description: `A browser's, from \`POST ${apiRoot}/session\`; a change needs the token of the session in X-CSRF-Token, too.`,
+        },
       },
     },
   }
@@ -149,7 +156,7 @@ function renderOperation(
       },
       ...renderErrors(operation, problem),
     },
-    security: [{ basic: [] }, { bearer: [] }],
+    security: [{ basic: [] }, { bearer: [] }, { session: [] }],
   }
 }
 

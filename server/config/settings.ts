@@ -105,9 +105,23 @@ export const settingTable = [
   setting({
     key: 'auth.loginQueue',
     schema: wholeNumber({ min: 1, max: 10_000 }),
-    default: 64,
+    default: 256,
     unit: 'logins per process',
-    doc: 'How many logins may wait for their password check before more are turned away with 503. Raise it if a large CI starts hundreds of jobs in the same second; lower it to bound what an attacker can queue.',
+    doc: 'How many logins may wait for their password check before more are turned away with 503, or with 429 where many were wrong. Raise it if a large CI starts hundreds of jobs in the same second; lower it to bound what an attacker can queue.',
+  }),
+  setting({
+    key: 'auth.sessionIdleHours',
+    schema: wholeNumber({ min: 1, max: 8760 }),
+    default: 12,
+    unit: 'hours',
+    doc: 'After how long without a request a browser must sign in again. Lower it where browsers are shared; raise it for a team that does not want to sign in every morning.',
+  }),
+  setting({
+    key: 'auth.sessionDays',
+    schema: wholeNumber({ min: 1, max: 365 }),
+    default: 30,
+    unit: 'days',
+    doc: 'After how long a browser must sign in again in any case. Lower it where a rule says so; a changed password, or an account that is disabled, ends its sessions at once.',
   }),
   setting({
     key: 'repositories.visibility',

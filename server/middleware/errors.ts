@@ -4,9 +4,11 @@
  * half-made response survives.
  */
 import type { Middleware } from 'koa'
-import { bearerChallenge, basicChallenge } from '../../auth/challenge.ts'
+import { basicChallenge, bearerChallenge, sessionChallenge } from '../../auth/challenge.ts'
+import { sessionCookieName } from '../../auth/sessions.ts'
 import { RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import { problemOf } from '../http/problem.ts'
+import { cookieOf } from '../http/cookies.ts'
 import { limitDrain } from '../http/drain.ts'
 import type { Context, RequestState } from '../http/exchange.ts'
 import { replyBytes, setHeaders } from '../http/reply.ts'
@@ -71,8 +73,9 @@ function errorsOf(fault: RegistryError, requestId: string): unknown {
   return { errors: details.map((detail) => ({ code: fault.code, message, ...(detail === undefined ? {} : { detail }) })) }
 }
 
-/** Exactly one challenge: Bearer under /v2, where clients fetch a token; Basic elsewhere. */
+/** Exactly one challenge: Bearer under /v2, where clients fetch a token; one that browsers do not know where they sign in; Basic elsewhere. */
 function challengeFor(ctx: Context, services: Services, fault: RegistryError): string {
+  if (ctx.path === '/api/v1/session' || isBrowserCall(ctx)) return sessionChallenge(services.serviceName)
   if (!ctx.path.startsWith('/v2')) return basicChallenge(services.serviceName)
   const error = { tokenInvalid: 'invalid_token', scopeInsufficient: 'insufficient_scope' } as const
   return bearerChallenge({
@@ -81,6 +84,13 @@ function challengeFor(ctx: Context, services: Services, fault: RegistryError): s
     ...(ctx.state.scope === undefined ? {} : { scope: ctx.state.scope }),
     ...(fault.reason in error ? { error: error[fault.reason as keyof typeof error] } : {}),
   })
+}
+
+/** A page of this registry that calls the API: at Basic its browser would open a window of its own. */
+function isBrowserCall(ctx: Context): boolean {
+  const { authorization, cookie } = ctx.req.headers
+  const name = sessionCookieName(ctx.state.origin.startsWith('https:'))
+  return ctx.path.startsWith('/api/') && authorization === undefined && cookieOf(cookie, name) !== undefined
 }
 
 function hasLeft(ctx: Context): boolean {

@@ -9,6 +9,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import { findRepository } from '../../registry/registry.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Context, Exchange } from '../http/exchange.ts'
+import { sourceOf } from '../http/login-source.ts'
 import { mountSourceName, queryOf } from '../http/query.ts'
 import type { Services } from '../services.ts'
 
@@ -32,7 +33,7 @@ export async function passGate(ctx: Context, services: Services): Promise<Exchan
 }
 
 function callerOf(ctx: Context, services: Services): Promise<Caller> {
-  return services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
+  return services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
 }
 
 function targetOf(ctx: Context): RequestTarget {

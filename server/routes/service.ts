@@ -7,6 +7,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import { parsePageSize } from '../../oci/paging.ts'
 import { searchFor } from '../../registry/list.ts'
 import type { Context } from '../http/exchange.ts'
+import { sourceOf } from '../http/login-source.ts'
 import { queryOf } from '../http/query.ts'
 import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import { metricsContentType } from '../metrics.ts'
@@ -30,11 +31,8 @@ export async function getReadiness(ctx: Context, services: Services): Promise<vo
 export async function getMetrics(ctx: Context, services: Services): Promise<void> {
   const { access, token } = services.settings.metrics
   if (access !== 'anyone' && !isBearer(ctx, token)) {
-    authorize(
-      services.policy,
-      await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req)),
-      { kind: 'metrics' },
-    )
+    const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
+    authorize(services.policy, caller, { kind: 'metrics' })
   }
   replyText(ctx, await services.collectMetrics(), metricsContentType)
 }
@@ -66,7 +64,7 @@ export async function getSearch(ctx: Context, services: Services): Promise<void>
 /** A token finds no more than the catalog, which it must cover. Without logins credentials mean nothing, as under /v2. */
 async function searcherOf(ctx: Context, services: Services): Promise<Identity> {
   if (services.policy.isOpen) return { kind: 'anonymous' }
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
   if (caller.access !== undefined) authorize(services.policy, caller, { kind: 'catalog' })
   return caller.identity
 }

@@ -9,6 +9,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { findRepository } from '../../registry/registry.ts'
 import type { Context } from '../http/exchange.ts'
+import { sourceOf } from '../http/login-source.ts'
 import { queryOf } from '../http/query.ts'
 import { replyJson } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
@@ -18,7 +19,7 @@ const formBytes = 64 * 1024
 
 /** GET: Basic credentials or none; docker, podman and most others. */
 export async function getToken(ctx: Context, services: Services): Promise<void> {
-  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, services.origins.clientAddress(ctx.req))
+  const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
   // A token of this endpoint that bought the next one would outgrow its scope and outlive its time. An access token does not.
   if (caller.access !== undefined)
     throw new RegistryError('scopeInsufficient', { message: 'a token buys no other: sign in with user name and password' })
@@ -29,9 +30,8 @@ export async function getToken(ctx: Context, services: Services): Promise<void> 
 export async function postToken(ctx: Context, services: Services): Promise<void> {
   const form = new URLSearchParams((await readBody(ctx, formBytes, 'requestTooLarge')).toString('utf8'))
   if (form.get('grant_type') !== 'password') throw new RegistryError('requestInvalid', { message: 'grant_type must be password' })
-  const { authenticator, origins } = services
-  const address = origins.clientAddress(ctx.req)
-  const caller = await authenticator.authenticatePassword(form.get('username') ?? '', form.get('password') ?? '', address)
+  const [username, password] = [form.get('username') ?? '', form.get('password') ?? '']
+  const caller = await services.authenticator.authenticatePassword(username, password, sourceOf(ctx, services))
   await replyToken(ctx, services, { identity: caller.identity, scopes: form.getAll('scope') })
 }
 

@@ -57,6 +57,7 @@ const holderColumns = [
   'account.is_admin',
   'account.is_disabled',
   'account.credential_version',
+  'account.totp_confirmed',
   'account.created_at_ms',
   'account.kind',
 ] as const

@@ -16,9 +16,20 @@ export interface AccountRow {
   readonly kind: 'person' | 'robot'
   /** The name of a robot's namespace. */
   readonly robot_of: string | null
+  readonly totp_confirmed: number
 }
 
-const columns = ['id', 'name', 'password_hash', 'is_admin', 'is_disabled', 'credential_version', 'created_at_ms', 'kind'] as const
+const columns = [
+  'id',
+  'name',
+  'password_hash',
+  'is_admin',
+  'is_disabled',
+  'credential_version',
+  'created_at_ms',
+  'kind',
+  'totp_confirmed',
+] as const
 
 /** A sub-query, not a join: it is not even run for a person, who has no such namespace. */
 const robotOf = sql<string | null>`(select namespace.name from namespace where namespace.id = account.namespace_id)`.as('robot_of')

@@ -18,6 +18,7 @@ const columns = [
   'account.credential_version',
   'account.created_at_ms',
   'account.kind',
+  'account.totp_confirmed',
   'account.description',
   'account.created_by',
   'namespace.name as robot_of',

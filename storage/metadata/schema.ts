@@ -153,6 +153,11 @@ export interface BrowserSessionTable {
   expires_at_ms: number
 }
 
+export interface RecoveryCodeTable {
+  account_id: number
+  code_hash: Uint8Array
+}
+
 export interface AuditEventTable {
   id: Generated<number>
   at_ms: number
@@ -183,6 +188,7 @@ export interface Schema {
   access_token: AccessTokenTable
   browser_session: BrowserSessionTable
   audit_event: AuditEventTable
+  recovery_code: RecoveryCodeTable
 }
 
 /** A handle that sees only what is committed. */

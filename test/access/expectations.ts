@@ -24,6 +24,7 @@ import {
   administrators,
   whoAmI,
   openSettings,
+  byCookie,
   type Rule,
 } from './rules.ts'
 
@@ -31,7 +32,7 @@ export interface Expectation {
   readonly login: Rule
   /** The same with the setting `access: open`. */
   readonly open: Rule
-  /** The scope that a Bearer challenge names; `basic`: the challenge is Basic; null: Bearer without a scope. */
+  /** The scope that a Bearer challenge names; `basic`, `session`: the challenge is that one; null: Bearer without a scope. */
   readonly challenge: string | null
   /** The status of who is not refused, or one for each visibility. */
   readonly status: number | readonly [number, number, number, number]
@@ -49,6 +50,7 @@ const asks = { login: anyoneSignedIn, open: everyone, challenge: null } as const
 const lists = { login: catalog, open: everyone, challenge: 'registry:catalog:*' } as const
 const tells = { login: everyone, open: everyone, challenge: 'basic' } as const
 const basic = { challenge: 'basic' } as const
+const remembers = { login: byCookie, open: byCookie, challenge: 'session' } as const
 
 const readsRepository = { ...basic, login: apiRead, open: unlessWrongOrNarrow } as const
 const administers = { ...basic, login: administrators, open: administrators } as const
@@ -58,6 +60,7 @@ const stale = { headers: { 'If-Match': '"not its version"' } } as const
 const found = [200, 200, 200, 404] as const
 const bad = [400, 400, 400, 404] as const
 const changed = [412, 412, 412, 404] as const
+const passwordBody = { ...json, body: '{"name":"alice","password":"correct horse battery"}' } as const
 const passwordForm = {
   headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
   body: `grant_type=password&service=lanyard&username=alice&password=correct+horse+battery`,
@@ -152,4 +155,9 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'HEAD /api/v1/accounts/{account}': { ...administers, status: 200 },
   'PATCH /api/v1/accounts/{account}': { ...administers, ...json, status: 400, body: '{"isAdmin":true}' },
   'DELETE /api/v1/accounts/{account}': { ...administers, status: 404, absent: true },
+  'GET /api/v1/session': { ...remembers, status: 200 },
+  'HEAD /api/v1/session': { ...remembers, status: 200 },
+  // Whom the body names is who signs in; what else the request says about it does not count.
+  'POST /api/v1/session': { ...tells, ...passwordBody, challenge: 'session', status: 200 },
+  'DELETE /api/v1/session': { ...remembers, status: 204 },
 }

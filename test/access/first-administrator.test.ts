@@ -13,6 +13,7 @@ import { test, type TestContext } from 'node:test'
 import { loadSettings } from '../../server/config/load.ts'
 import { prepareDataFolder } from '../../server/prepare.ts'
 import { basic } from '../support/client.ts'
+import { assertRejected } from '../support/refusal.ts'
 import { startRegistry } from '../support/start-registry.ts'
 import { send } from './wire.ts'
 
@@ -166,3 +167,13 @@ async function serve(t: TestContext, data: string): Promise<{ shown: string; log
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   return { shown, log: await log }
 }
+
+test('a password that everybody tries first is refused at the start, and nothing is made', async (t) => {
+  const data = await newFolder(t)
+  for (const password of ['password123', 'Qwertyuiop', '12345678']) {
+    const fault = await assertRejected('parameterInvalid', prepare(data, { LANYARD_ADMIN_PASSWORD: password }))
+    assert.match(fault.message, /^admin\.password cannot be used: this password is among the most common ones/)
+    assert.ok(!fault.message.includes(password))
+  }
+  assert.ok(await prepare(data), 'the account is made by the next start')
+})

@@ -495,5 +495,40 @@ export const administrators: Rule = {
 /** Any token says who is asking. */
 export const whoAmI: Rule = { ...apiList, 'pull token': ok, 'push token': ok, 'token for elsewhere': ok }
 
+/** A cookie counts, and nobody here has one. */
+export const byCookie: Rule = {
+  nobody: no,
+  'empty Basic': no,
+  owner: no,
+  'other user': no,
+  reader: no,
+  writer: no,
+  maintainer: no,
+  'granted owner': no,
+  'team member': no,
+  'member elsewhere': no,
+  administrator: no,
+  'disabled account': no,
+  'wrong password': no,
+  'unknown account': no,
+  'anonymous token': no,
+  'owner token': no,
+  'other token': no,
+  'administrator token': no,
+  'pull token': no,
+  'push token': no,
+  'token for elsewhere': no,
+  'expired token': no,
+  'token of a changed account': no,
+  'forged token': no,
+  robot: no,
+  'narrowed token': no,
+  'Bearer of an access token': no,
+  'token of a robot': no,
+  'revoked access token': no,
+  'expired access token': no,
+  'token of a revoked access token': no,
+}
+
 /** Without logins everybody sees everything, and still changes no settings. */
 export const openSettings: Rule = { ...settings, 'other user': denied, 'member elsewhere': denied }

@@ -105,6 +105,7 @@ export function expectedOf(
 
 function challengeText(scope: string | null, { outcome, url, name }: { outcome: Outcome; url: string; name: string }): string {
   if (scope === 'basic') return 'Basic realm="lanyard", charset="UTF-8"'
+  if (scope === 'session') return 'Session realm="lanyard"'
   const error = outcome.split(' ')[1]
   return [
     `Bearer realm="${url}/token",service="lanyard"`,

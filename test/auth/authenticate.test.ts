@@ -113,7 +113,7 @@ test('an access token does in place of the password of its account, and narrows 
   ] as const) {
     const identity = { kind: 'account', account, token: known.token } as const
     const expected = { identity, via: 'basic', access: undefined }
-    assert.deepEqual(await authenticator.authenticate(basicHeader(account.name, known.secret), '10.0.0.1'), expected)
+    assert.deepEqual(await authenticator.authenticate(basicHeader(account.name, known.secret), { address: '10.0.0.1' }), expected)
     assert.deepEqual(await authenticator.authenticatePassword(account.name, known.secret), expected)
     assert.deepEqual(await authenticator.authenticate(`Bearer ${known.secret}`), { identity, via: 'bearer', access: undefined })
   }
@@ -165,7 +165,7 @@ test('a robot has no password, not even one whose hash stands in its row, and re
   await rejects(authenticator.authenticatePassword('team.ci', password), 'credentialsWrong')
   assert.deepEqual(
     check.mock.calls.map((call) => call.arguments),
-    [[undefined, password, 'team.ci']],
+    [[undefined, password, { name: 'team.ci', address: '', connection: undefined }]],
   )
 })
 

@@ -13,7 +13,7 @@ import { namespaceOf, parseRepositoryName, type RepositoryName } from '../../oci
 export const anonymous: Identity = { kind: 'anonymous' }
 
 export function makeAccount(name: string, facts: Partial<Account> = {}): Account {
-  const account = { id: 1, name, isAdmin: false, isDisabled: false, passwordHash: '', credentialVersion: 1 }
+  const account = { id: 1, name, isAdmin: false, isDisabled: false, hasSecondFactor: false, passwordHash: '', credentialVersion: 1 }
   return { ...account, kind: 'person', robotOf: undefined, ...facts }
 }
 

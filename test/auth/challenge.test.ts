@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { basicChallenge, bearerChallenge, parseAuthorization, type Authorization } from '../../auth/challenge.ts'
+import { basicChallenge, bearerChallenge, parseAuthorization, sessionChallenge, type Authorization } from '../../auth/challenge.ts'
 
 const base = { realm: 'https://reg.example:5000/token', service: 'reg.example:5000' }
 const base64 = (text: string | Buffer): string => Buffer.from(text).toString('base64')
@@ -42,6 +42,10 @@ test('whatever is put in, there is one challenge of four quoted values, in plain
 test('a host that tries to add a header or a parameter adds nothing', () => {
   const challenge = bearerChallenge({ realm: 'http://x",error="none\r\nSet-Cookie: a=b', service: 'x' })
   assert.equal(challenge, 'Bearer realm="http://x,error=noneSet-Cookie: a=b",service="x"')
+})
+
+test('where browsers sign in the challenge is one that none of them answers with a window of its own', () => {
+  assert.equal(sessionChallenge('lan"yard\r\n'), 'Session realm="lanyard"')
 })
 
 const none: Authorization = { kind: 'none' }

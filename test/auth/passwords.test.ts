@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import bcrypt from 'bcrypt'
 import type { Account } from '../../auth/identity.ts'
-import { parseNewPassword, Passwords, type PasswordOptions } from '../../auth/passwords.ts'
+import { parseNewPassword, Passwords, type AskedLogin, type PasswordOptions } from '../../auth/passwords.ts'
 import { faultOf, makeAccount, rejects, TestClock } from './cast.ts'
 
 const password = 'correct horse'
@@ -15,6 +15,8 @@ function makePasswords(options: Partial<PasswordOptions> = {}): { passwords: Pas
   const defaults = { cost: 4, concurrency: 2, queueLimit: 100, cacheTtlMs: 300_000, clock: clock.now }
   return { passwords: new Passwords({ ...defaults, ...options }), clock }
 }
+
+const asked = (name: string): AskedLogin => ({ name, address: '10.0.0.1' })
 
 /** An account of which every reading of the hash is counted: a check that runs bcrypt reads it once more than one that does not. */
 function countedAccount(passwordHash: string, facts: Partial<Account> = {}): { account: Account; checks: () => number } {
@@ -77,7 +79,7 @@ test('unknown, disabled, wrong, too long: all cost one hash of the same cost', a
   const known = makeAccount('alice', { passwordHash })
   const cases: Record<string, () => Promise<boolean>> = {
     wrong: () => passwords.check(known, 'wrong password'),
-    unknown: () => passwords.check(undefined, 'wrong password', 'nobody'),
+    unknown: () => passwords.check(undefined, 'wrong password', asked('nobody')),
     disabled: () => passwords.check({ ...known, isDisabled: true }, password),
     long: () => passwords.check(known, 'x'.repeat(73)),
     nul: () => passwords.check(known, 'a\0b'),
@@ -97,7 +99,7 @@ test('unknown, disabled, wrong, too long: all cost one hash of the same cost', a
 test('the hash of an unknown account is really computed: a malformed one would be done with in no time', async () => {
   const { passwords } = makePasswords({ cost: 11 })
   const since = performance.now()
-  assert.equal(await passwords.check(undefined, 'wrong password', 'nobody'), false)
+  assert.equal(await passwords.check(undefined, 'wrong password', asked('nobody')), false)
   // About 100 ms; a busy machine only makes it more.
   assert.ok(performance.now() - since > 10)
 })
@@ -166,8 +168,8 @@ test('checks of different accounts are never taken for one, whether the accounts
     [undefined, undefined],
     [account, undefined],
   ]) {
-    const running = passwords.check(first, 'wrong', 'alice')
-    await rejects(passwords.check(second, 'wrong', 'nobody'), 'loginBusy')
+    const running = passwords.check(first, 'wrong', asked('alice'))
+    await rejects(passwords.check(second, 'wrong', asked('nobody')), 'loginBusy')
     assert.equal(await running, false)
   }
 })
@@ -182,7 +184,6 @@ test('a full queue refuses with Retry-After, and what waits is served in order',
   const fault = await rejects(passwords.check(undefined, 'one too many'), 'loginBusy')
   assert.deepEqual(fault.headers, { 'Retry-After': '1' })
   assert.equal(fault.status, 503)
-  await rejects(passwords.hash('one too many'), 'loginBusy')
   await Promise.all(accepted)
   assert.deepEqual(done, [0, 1, 2, 3])
   assert.equal(await passwords.check(undefined, 'there is room again'), false)
@@ -204,6 +205,15 @@ test('a flood of wrong logins does not lock out one whose password was right bef
   assert.deepEqual(new Set(await Promise.all(flood)), new Set([false]))
 })
 
+test('a new password is hashed before guesses that wait', async () => {
+  const { passwords } = makePasswords({ concurrency: 1, queueLimit: 2 })
+  const guesses = Array.from({ length: 3 }, (_, index) => passwords.check(undefined, `guess ${index}`).catch((error: unknown) => error))
+  const hash = await passwords.hash('a new password')
+  assert.equal(bcrypt.getRounds(hash), 4)
+  const outcomes = await Promise.all(guesses)
+  assert.equal(outcomes.filter((outcome) => outcome !== false).length, 1, 'the last guess made room for it')
+})
+
 test('a hash that fails gives its turn back', async () => {
   const { passwords } = makePasswords({ concurrency: 1, queueLimit: 0, cost: 4 })
   const broken = { ...makeAccount('alice'), passwordHash: undefined as unknown as string }
@@ -222,6 +232,12 @@ const newPasswords: readonly (readonly [string, string, RegExp | undefined])[] =
   ['72 characters of 73 bytes', `${'x'.repeat(71)}ä`, /at most 72 bytes/],
   ['a NUL', 'abcdefgh\0', /NUL/],
   ['the name of the account', 'alice-in-wonderland', /name of its account/],
+  ['the name of the account in capitals', 'Alice-In-Wonderland', /name of its account/],
+  ['the name of the account and more', 'alice-in-wonderland-2', undefined],
+  ['what looks like an access token', `lyp_${'a'.repeat(49)}`, /look like an access token/],
+  ['one of the most common', 'password123', /most common/],
+  ['one of the most common in capitals', 'PassWord123', /most common/],
+  ['digits in a row', '1234567890', /most common/],
 ]
 
 for (const [title, text, message] of newPasswords) {

@@ -45,6 +45,8 @@ test('these are the commands', () => {
     'user disable',
     'user enable',
     'user role',
+    'user second-factor',
+    'user sessions',
     'user remove',
     'namespace',
     'namespace list',

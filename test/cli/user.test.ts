@@ -84,10 +84,10 @@ test('an account that exists, a name that is none and a password that is too wea
     'there is an account "root" already',
     rule,
     rule,
-    'a password has at least 8 characters',
+    'a password has at least 8 characters: several words in a row are easy to remember',
     'a password has at most 72 bytes (of UTF-8)',
     'a password must not be the name of its account',
-    'a password has at least 8 characters',
+    'a password has at least 8 characters: several words in a row are easy to remember',
     'there is no terminal to ask for the password: use --password-stdin',
   ])
   assert.deepEqual(await accountsIn(data), ['root admin enabled'])

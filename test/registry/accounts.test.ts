@@ -42,6 +42,7 @@ suite('the directory of accounts', () => {
         name: 'alice',
         isAdmin: false,
         isDisabled: false,
+        hasSecondFactor: false,
         passwordHash: 'hash of alice',
         credentialVersion: 1,
         kind: 'person',

@@ -10,6 +10,7 @@ import { manifestTests } from './metadata/manifest-tests.ts'
 import type { MetadataFactory } from './metadata/metadata-store.ts'
 import { namespaceTests } from './metadata/namespace-tests.ts'
 import { repositoryTests } from './metadata/repository-tests.ts'
+import { secondFactorTests, sessionTests } from './metadata/sign-in-tests.ts'
 import { tagTests } from './metadata/tag-tests.ts'
 import { teamTests } from './metadata/team-tests.ts'
 import { transactionTests } from './metadata/transaction-tests.ts'
@@ -28,4 +29,6 @@ export function metadataSuite(name: string, create: MetadataFactory): void {
   suite(`${name} keeps manifests and references`, () => manifestTests(create))
   suite(`${name} keeps tags`, () => tagTests(create))
   suite(`${name} keeps upload sessions`, () => uploadTests(create))
+  suite(`${name} keeps browser sessions`, () => sessionTests(create))
+  suite(`${name} keeps second factors`, () => secondFactorTests(create))
 }

@@ -42,6 +42,7 @@ export function accountTests(open: MetadataFactory): void {
       created_at_ms: 12,
       kind: 'person',
       robot_of: null,
+      totp_confirmed: 0,
     })
     assert.deepEqual(await accountById.first(database.read, { id: alice.id }), alice)
   })

@@ -14,6 +14,8 @@ import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
 import * as robots from '../../../storage/metadata/robots.ts'
 import type { ManifestTable } from '../../../storage/metadata/schema.ts'
+import * as secondFactors from '../../../storage/metadata/second-factors.ts'
+import * as sessions from '../../../storage/metadata/sessions.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
 import * as teams from '../../../storage/metadata/teams.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
@@ -29,6 +31,8 @@ export const queryModules: Readonly<Record<string, object>> = {
   namespaces,
   repositories,
   robots,
+  'second-factors': secondFactors,
+  sessions,
   tags,
   teams,
   uploads,
@@ -49,6 +53,17 @@ const digest = sha256Of('content')
 const repositoryId = 1
 const tag = { repositoryId, tag: tagOf('latest'), nowMs: 1, by: null }
 const session = { id: 's', repository: name, accountId: 1, algorithm: 'sha256' as const, nowMs: 1 }
+const secretHash = Buffer.alloc(32)
+const browserSession = {
+  accountId: 1,
+  secretHash,
+  csrfToken: 't',
+  credentialVersion: 1,
+  agent: '',
+  address: '',
+  nowMs: 1,
+  expiresAtMs: 2,
+}
 const claim = { id: 's', writer: 'w', nowMs: 1, untilMs: 2 }
 const old = { beforeMs: 1, nowMs: 1 }
 const page = { after: 'a', limit: 10 }
@@ -193,6 +208,28 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       return robots.createRobot(tx, { name: 'team.ci', namespaceId, passwordHash: '', description: '', createdBy: null, nowMs: 1 })
     }),
   'robots.listRobots': (database) => robots.listRobots(database.read, { namespaceId: 1, ...page }),
+  'second-factors.findSecondFactor': (database) => secondFactors.findSecondFactor(database.read, 1),
+  'second-factors.setTotpSecret': (database) => database.write((tx) => secondFactors.setTotpSecret(tx, { accountId: 1, secret: 's' })),
+  'second-factors.confirmTotp': (database) => database.write((tx) => secondFactors.confirmTotp(tx, { accountId: 1, step: 1 })),
+  'second-factors.takeTotpStep': (database) => database.write((tx) => secondFactors.takeTotpStep(tx, { accountId: 1, step: 2 })),
+  'second-factors.clearSecondFactor': (database) => database.write((tx) => secondFactors.clearSecondFactor(tx, 1)),
+  'second-factors.setRecoveryCodes': (database) =>
+    database.write((tx) => secondFactors.setRecoveryCodes(tx, { accountId: 1, hashes: [secretHash] })),
+  'second-factors.takeRecoveryCode': (database) =>
+    database.write((tx) => secondFactors.takeRecoveryCode(tx, { accountId: 1, hash: secretHash })),
+  'second-factors.countRecoveryCodes': (database) => secondFactors.countRecoveryCodes(database.read, 1),
+
+  'sessions.sessionBySecret': (database) => database.prepare(sessions.sessionBySecret)({ secretHash }),
+  'sessions.createSession': (database) => database.write((tx) => sessions.createSession(tx, browserSession)),
+  'sessions.listSessions': (database) => sessions.listSessions(database.read, 1),
+  'sessions.markSeen': (database) => database.write((tx) => sessions.markSeen(tx, { id: 1, nowMs: 1, expiresAtMs: 2 })),
+  'sessions.renewSession': (database) => database.write((tx) => sessions.renewSession(tx, { id: 1, accountId: 1 })),
+  'sessions.deleteSession': (database) => database.write((tx) => sessions.deleteSession(tx, { id: 1, accountId: 1 })),
+  'sessions.deleteSessionBySecret': (database) => database.write((tx) => sessions.deleteSessionBySecret(tx, secretHash)),
+  'sessions.deleteSessionsOf': (database) =>
+    each([undefined, 1], (exceptId) => database.write((tx) => sessions.deleteSessionsOf(tx, { accountId: 1, exceptId }))),
+  'sessions.deleteOldestSessions': (database) => database.write((tx) => sessions.deleteOldestSessions(tx, { accountId: 1, keep: 1 })),
+  'sessions.deleteExpiredSessions': (database) => database.write((tx) => sessions.deleteExpiredSessions(tx, 1)),
 
   'tags.setTag': (database) => each(['one', 'two'], (text) => database.write((tx) => tags.setTag(tx, { ...tag, digest: sha256Of(text) }))),
   'tags.endTag': (database) => database.write((tx) => tags.endTag(tx, tag)),
