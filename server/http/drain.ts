@@ -12,7 +12,11 @@ const drainMs = 5_000
 export function limitDrain(req: IncomingMessage, res: ServerResponse): void {
   if (req.complete || req.destroyed) return
   const mayBeClosed = res.statusCode >= 400 && !(Number(req.headers['content-length']) <= drainBytes)
-  if (mayBeClosed && !res.headersSent) res.setHeader('Connection', 'close')
+  if (mayBeClosed && !res.headersSent) {
+    res.setHeader('Connection', 'close')
+    // After such an answer Node closes both sides at once; how it ends is said below.
+    req.socket.destroySoon = () => req.socket.end()
+  }
   // Read from here on: of a request that nobody reads, Node drops what comes after the answer, uncounted.
   let leftBytes = drainBytes
   req.on('data', (bytes: Uint8Array) => {

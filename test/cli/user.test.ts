@@ -147,7 +147,7 @@ test('where there is no registry, only the first account makes a folder', async 
     'user disable bob',
     'user role bob admin',
     'repo list',
-    'repo visibility a/b public',
+    'repo visibility a/b public --yes',
     'keys list',
     'keys rotate',
   ]

@@ -9,15 +9,18 @@ import type { Migration } from '../../storage/metadata/migrate.ts'
 import type { Chore } from './kill-points.ts'
 
 /** What later versions might ship: one that changes a table with rows, one that makes a table from them. */
-const laterMigrations: readonly Migration[] = [
-  { version: 2, name: 'notes', sql: "alter table repository add column note text not null default 'none'" },
-  {
-    version: 3,
-    name: 'sizes',
-    sql: `create table manifest_size (digest text primary key, size_bytes integer not null) strict;
+function laterThan(shipped: readonly Migration[]): Migration[] {
+  const newest = shipped.at(-1)?.version ?? 0
+  return [
+    { version: newest + 1, name: 'notes', sql: "alter table repository add column note text not null default 'none'" },
+    {
+      version: newest + 2,
+      name: 'sizes',
+      sql: `create table manifest_size (digest text primary key, size_bytes integer not null) strict;
           insert or ignore into manifest_size select digest, size_bytes from manifest`,
-  },
-]
+    },
+  ]
+}
 
 const [work, data = '', password = ''] = process.argv.slice(2)
 const layout = dataLayout(data)
@@ -45,7 +48,8 @@ const chores: Record<Chore, () => Promise<unknown>> = {
   },
   migrate: async () => {
     const { migrate, readMigrations } = await import('../../storage/metadata/migrate.ts')
-    await migrate(layout, Date.now(), [...readMigrations(), ...laterMigrations])
+    const shipped = readMigrations()
+    await migrate(layout, Date.now(), [...shipped, ...laterThan(shipped)])
   },
   prepare: async () => {
     const { prepareDataFolder } = await import('../../server/prepare.ts')

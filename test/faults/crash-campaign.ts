@@ -37,6 +37,10 @@ const startMs = performance.now()
 
 // Servers that are under way end with this process.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+/** Where the table stands in a page, as it is before the first run too. */
+const place = /(?<=<!-- campaign -->\n)[^]*?(?=<!-- \/campaign -->)/
+
+if (values.write !== undefined) requirePlace(values.write)
 process.stderr.write(`seed ${seed}: ${points.length} points, each ${each} times, and ${random} random moments\n`)
 const progress = setInterval(() => {
   const kills = report.rows.reduce((sum, row) => sum + row.kills, 0)
@@ -66,11 +70,16 @@ function describe(): string {
   return [renderTable(report.rows), '', ...facts.map((fact) => `* ${fact}`)].join('\n')
 }
 
+/** @throws before an hour of work and not after it */
+function requirePlace(page: string): void {
+  if (!place.test(readFileSync(page, 'utf8'))) throw new Error(`${page} has no place for the table`)
+}
+
 function replaceIn(page: string, text: string): void {
-  const before = readFileSync(page, 'utf8')
-  const after = before.replace(/(<!-- campaign -->\n)[^]*?(\n<!-- \/campaign -->)/, (_, start: string, end: string) => start + text + end)
-  if (after === before) throw new Error(`${page} has no place for the table`)
-  writeFileSync(page, after)
+  writeFileSync(
+    page,
+    readFileSync(page, 'utf8').replace(place, () => `\n${text}\n\n`),
+  )
 }
 
 function minutesSince(sinceMs: number): string {

@@ -4,7 +4,10 @@
  * Source: RFC 9110, 10.1.1.
  */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { suite, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { basic, Client, sha256 } from '../support/client.ts'
 import { chunk, RawConnection, requestHead } from '../support/raw-connection.ts'
 import { shareRegistry } from '../support/shared-registry.ts'
@@ -129,6 +132,38 @@ suite('an answer that comes before the body', () => {
     for (const body of [Buffer.alloc(900 * 1024, 'x'), Buffer.alloc(100, 'x')]) {
       assert.equal((await client.call('PATCH', '/v2/early/app/blobs/uploads/none', { body })).status, 401)
     }
+  })
+
+  test('reaches one that sends more than is read, too, because its connection is not reset under it', async () => {
+    const total = 16 * mebibyte
+    const socket = connect(shared().port, '127.0.0.1').pause()
+    const errors: Error[] = []
+    socket.on('error', (error) => errors.push(error))
+    await once(socket, 'connect')
+    socket.write(requestHead({ method: 'PATCH', path: '/v2/early/app/blobs/uploads/none', headers: { 'Content-Length': String(total) } }))
+    socket.write(Buffer.alloc(total))
+    // Long after the answer: whatever the server does at once to the connection behind it has been done.
+    await pause(500)
+    assert.deepEqual(errors, [])
+    const received: Buffer[] = []
+    socket.on('data', (bytes) => received.push(bytes)).resume()
+    await once(socket, 'end')
+    assert.match(Buffer.concat(received).toString(), /^HTTP\/1.1 404 [^]*"BLOB_UPLOAD_UNKNOWN"/)
+    socket.destroy()
+  })
+
+  test('ends the reading too for a client that goes on sending whatever it is told', async () => {
+    const total = 500 * mebibyte
+    const socket = connect({ port: shared().port, host: '127.0.0.1', allowHalfOpen: true }).resume()
+    socket.on('error', () => undefined)
+    await once(socket, 'connect')
+    socket.write(requestHead({ method: 'PATCH', path: '/v2/early/app/blobs/uploads/none', headers: { 'Content-Length': String(total) } }))
+    socket.write(Buffer.alloc(total))
+    await once(socket, 'end')
+    await pause(1000)
+    const taken = socket.bytesWritten - socket.writableLength
+    assert.ok(taken < 50 * mebibyte, `${taken} bytes went out`)
+    socket.destroy()
   })
 })
 
