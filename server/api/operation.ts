@@ -49,6 +49,13 @@ export interface Reply<T> {
   readonly location?: string
 }
 
+/** What the audit log says of an operation: what was done, to what, and what else is worth knowing. Nothing secret. */
+export interface Deed {
+  readonly action: string
+  readonly target: string
+  readonly detail?: Readonly<Record<string, string | number | boolean | null | readonly string[] | undefined>>
+}
+
 export interface Operation<
   P extends Shape = Shape,
   Q extends Shape = Shape,
@@ -79,6 +86,8 @@ export interface Operation<
   readonly errors?: readonly ErrorReason[]
   /** For the line that shows how to call it: values of the path's parameters, and a body. */
   readonly example?: { readonly path?: Readonly<Record<string, string>>; readonly body?: unknown }
+  /** For the audit log, of an operation that changes something. The body is undefined when it was refused before it was read. */
+  deed?(sent: { readonly path: Values<P>; readonly body: z.output<B> | undefined }): Deed
   handle(call: Call<P, Q, B>): Promise<Reply<z.input<A>>>
 }
 
