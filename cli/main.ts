@@ -9,6 +9,7 @@ import { SigningKeyError } from '../auth/signing-keys.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
+import { addAuditCommands } from './audit.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
 import { addRepositoryCommands } from './repository.ts'
@@ -29,6 +30,7 @@ addServeCommand(program)
 addUserCommands(program)
 addRepositoryCommands(program)
 addKeyCommands(program)
+addAuditCommands(program)
 addConfigCommands(program)
 
 const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]

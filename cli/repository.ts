@@ -7,7 +7,7 @@ import { changeVisibility } from '../registry/visibility.ts'
 import { listRepositories, type RepositoryRow } from '../storage/metadata/repositories.ts'
 import type { Reader } from '../storage/metadata/schema.ts'
 import { addDataFlags } from './config.ts'
-import { withDatabase } from './open-database.ts'
+import { audit, withDatabase } from './open-database.ts'
 import { CommandError, formatTable, print } from './terminal.ts'
 
 const visibilities = ['private', 'internal', 'public'] as const
@@ -41,6 +41,7 @@ async function visibility(...[nameText, wish, , command]: [string, string, objec
   if (!visibility) throw new CommandError(`a visibility is one of ${visibilities.join(', ')}, not "${wish}"`)
   await withDatabase(command, async ({ database }) => {
     await changeVisibility(database, name, visibility)
+    await audit(database, { action: 'visibility', target: name, detail: { visibility } })
     print(`${name} is ${visibility} now\n`)
   })
 }

@@ -1,6 +1,7 @@
 /**
  * What commands share in talking to a person: passwords in, tables out, faults of use.
  */
+import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 
@@ -41,8 +42,9 @@ function firstLine(text: string): string {
   return text.split(/\r?\n/, 1)[0] ?? ''
 }
 
-/** Columns aligned, the first row the head. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+/** Columns aligned, the first row the head. Cells may come from anywhere: nothing in them moves a cursor or turns the direction. */
+export function formatTable(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(visible))
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
     .map(
@@ -55,6 +57,15 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .join('')
 }
 
+function visible(text: string): string {
+  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+}
+
 export function print(text: string): void {
   process.stdout.write(text)
+}
+
+/** For what is long: returns when there is room for more. */
+export async function writeOut(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }

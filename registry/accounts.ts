@@ -19,6 +19,7 @@ import {
 } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
+import { recordAuditEvent } from './audit.ts'
 
 const lastAdministrator = 'this is the last enabled administrator: make another account one first'
 
@@ -49,7 +50,12 @@ export async function addAccount(database: Database, account: NewAccount): Promi
 
 /** Creates the first administrator. @returns false when there are accounts already. */
 export async function addFirstAdministrator(database: Database, account: NewAccount): Promise<boolean> {
-  return database.write(async (tx) => !(await hasAccounts(tx)) && createAccount(tx, { ...account, isAdmin: true }))
+  return database.write(async (tx) => {
+    if ((await hasAccounts(tx)) || !(await createAccount(tx, { ...account, isAdmin: true }))) return false
+    const by = { actor: null, via: 'system', address: null, outcome: 'ok', requestId: null } as const
+    await recordAuditEvent(tx, { ...by, atMs: account.nowMs, action: 'user-add', target: account.name, detail: { role: 'admin' } })
+    return true
+  })
 }
 
 /** Every change ends what was issued to the account before. @throws {RegistryError} parameterInvalid */

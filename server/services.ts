@@ -11,6 +11,7 @@ import { KeyRing } from '../auth/signing-keys.ts'
 import { Tokens } from '../auth/tokens.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { accountDirectory } from '../registry/accounts.ts'
+import { AuditLog } from '../registry/audit.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout } from '../storage/layout.ts'
@@ -39,6 +40,7 @@ export interface Services extends Surroundings {
   readonly policy: PolicySettings
   readonly registry: Registry
   readonly authenticator: Authenticator
+  readonly audit: AuditLog
   readonly passwords: Passwords
   readonly tokens: Tokens
   /** The name under which challenges and tokens know this registry. */
@@ -68,6 +70,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     newId: randomUUID,
     processId: randomUUID(),
   })
+  const audit = createAuditLog(database, surroundings)
   const accounts = accountDirectory(database)
   const passwords = new Passwords({
     cost: settings.auth.bcryptCost,
@@ -85,6 +88,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     policy: { isOpen: settings.access === 'open' },
     registry,
     authenticator: new CountedAuthenticator({ accounts, passwords, tokens }, surroundings.metrics.recordLogin),
+    audit,
     passwords,
     tokens,
     serviceName,
@@ -98,8 +102,26 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     },
     measureStore: async () => surroundings.metrics.setStored(await totalBlobs(database.read)),
     startDraining: () => void (isDraining = true),
-    close: () => database.close(),
+    close: async () => {
+      await audit.close()
+      await database.close()
+    },
   }
+}
+
+function createAuditLog(database: Database, { clock, log, metrics }: Surroundings): AuditLog {
+  return new AuditLog({
+    database,
+    clock,
+    onWritten: (events) => {
+      for (const { outcome } of events) metrics.recordAudit(outcome)
+    },
+    onDropped: (count) => {
+      metrics.recordAuditDropped(count)
+      log.error({ count }, 'events of the audit log were lost: they could not be written in time')
+    },
+    onFailed: (error) => log.error({ err: error }, 'the audit log could not be written; it is tried again'),
+  })
 }
 
 function rulesOf(settings: Settings): RegistryRules {

@@ -12,7 +12,7 @@ import { repositoriesFor } from '../../registry/list.ts'
 import { findRepository } from '../../registry/registry.ts'
 import { changeVisibility } from '../../registry/visibility.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
-import type { Context } from '../http/exchange.ts'
+import { noteCaller, type Context } from '../http/exchange.ts'
 import { queryOf } from '../http/query.ts'
 import { replyJson } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
@@ -47,8 +47,10 @@ export async function getRepository(ctx: Context, services: Services, nameText: 
 export async function patchRepository(ctx: Context, services: Services, nameText: string): Promise<void> {
   const caller = await callerOf(ctx, services)
   const name = parseRepositoryName(nameText)
+  ctx.state.deed = { action: 'visibility', target: name }
   authorize(services.policy, caller, { kind: 'settings', name })
   const change = parsePatch(await readBody(ctx, bodyBytes, 'requestTooLarge'))
+  ctx.state.deed = { ...ctx.state.deed, detail: { visibility: change.visibility } }
   await changeVisibility(services.registry.database, name, change.visibility)
   await getRepository(ctx, services, name)
 }
@@ -56,7 +58,7 @@ export async function patchRepository(ctx: Context, services: Services, nameText
 /** An API of people and scripts, who sign in by Basic. A docker token opens what its scope covers, and never the settings. */
 async function callerOf(ctx: Context, services: Services): Promise<Caller> {
   const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
-  ctx.state.account = caller.identity.kind === 'account' ? caller.identity.account.name : undefined
+  noteCaller(ctx, caller)
   return caller
 }
 

@@ -7,7 +7,7 @@ import { listableBy } from '../../auth/policy.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { parsePageSize } from '../../oci/paging.ts'
 import { searchFor } from '../../registry/list.ts'
-import type { Context } from '../http/exchange.ts'
+import { noteCaller, type Context } from '../http/exchange.ts'
 import { queryOf } from '../http/query.ts'
 import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import { metricsContentType } from '../metrics.ts'
@@ -31,7 +31,9 @@ export async function getReadiness(ctx: Context, services: Services): Promise<vo
 export async function getMetrics(ctx: Context, services: Services): Promise<void> {
   const { access, token } = services.settings.metrics
   if (access !== 'anyone' && !isBearer(ctx, token)) {
-    authorize(services.policy, await services.authenticator.authenticate(ctx.req.headers.authorization), { kind: 'metrics' })
+    const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+    noteCaller(ctx, caller)
+    authorize(services.policy, caller, { kind: 'metrics' })
   }
   replyText(ctx, await services.collectMetrics(), metricsContentType)
 }
@@ -64,6 +66,7 @@ export async function getSearch(ctx: Context, services: Services): Promise<void>
 async function searcherOf(ctx: Context, services: Services): Promise<Identity> {
   if (services.policy.isOpen) return { kind: 'anonymous' }
   const caller = await services.authenticator.authenticate(ctx.req.headers.authorization)
+  noteCaller(ctx, caller)
   if (caller.access !== undefined) authorize(services.policy, caller, { kind: 'catalog' })
   return caller.identity
 }

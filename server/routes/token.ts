@@ -2,13 +2,13 @@
  * The token endpoint: credentials and wanted scopes in, a short-lived token with what of it is allowed out.
  * Spec: protocol of the Distribution project's token authentication; what clients send stands in docs/protocol notes.
  */
-import { accountNameOf, type Identity } from '../../auth/identity.ts'
+import type { Caller } from '../../auth/identity.ts'
 import { grantScopes } from '../../auth/policy.ts'
 import { formatScopes, parseScopes } from '../../auth/scope.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { findRepository } from '../../registry/registry.ts'
-import type { Context } from '../http/exchange.ts'
+import { noteCaller, type Context } from '../http/exchange.ts'
 import { queryOf } from '../http/query.ts'
 import { replyJson } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
@@ -22,22 +22,24 @@ export async function getToken(ctx: Context, services: Services): Promise<void> 
   // A token that bought the next one would outgrow its scope and outlive its time.
   if (caller.via === 'bearer')
     throw new RegistryError('scopeInsufficient', { message: 'a token buys no other: sign in with user name and password' })
-  await replyToken(ctx, services, { identity: caller.identity, scopes: queryOf(ctx).getAll('scope') })
+  await replyToken(ctx, services, { caller, scopes: queryOf(ctx).getAll('scope') })
 }
 
 /** POST: the OAuth2 password form; containerd's first choice. Refresh tokens are never given, so never taken. */
 export async function postToken(ctx: Context, services: Services): Promise<void> {
   const form = new URLSearchParams((await readBody(ctx, formBytes, 'requestTooLarge')).toString('utf8'))
   if (form.get('grant_type') !== 'password') throw new RegistryError('requestInvalid', { message: 'grant_type must be password' })
-  const caller = await services.authenticator.authenticatePassword(form.get('username') ?? '', form.get('password') ?? '')
-  await replyToken(ctx, services, { identity: caller.identity, scopes: form.getAll('scope') })
+  ctx.state.triedName = form.get('username') ?? ''
+  const caller = await services.authenticator.authenticatePassword(ctx.state.triedName, form.get('password') ?? '')
+  await replyToken(ctx, services, { caller, scopes: form.getAll('scope') })
 }
 
-async function replyToken(ctx: Context, services: Services, wish: { identity: Identity; scopes: readonly string[] }): Promise<void> {
-  ctx.state.account = accountNameOf(wish.identity)
+async function replyToken(ctx: Context, services: Services, wish: { caller: Caller; scopes: readonly string[] }): Promise<void> {
+  const { identity } = wish.caller
+  noteCaller(ctx, wish.caller)
   const visibilityOf = async (name: RepositoryName) => (await findRepository(services.registry, name))?.visibility
-  const granted = await grantScopes(services.policy, { identity: wish.identity, requested: parseScopes(wish.scopes), visibilityOf })
-  const { token, expiresInSeconds, access } = await services.tokens.issue(wish.identity, granted)
+  const granted = await grantScopes(services.policy, { identity, requested: parseScopes(wish.scopes), visibilityOf })
+  const { token, expiresInSeconds, access } = await services.tokens.issue(identity, granted)
   // No issued_at: clients would add it to expires_in and compare with their own clock, which may be wrong.
   replyJson(ctx, { token, access_token: token, expires_in: expiresInSeconds, scope: formatScopes(access) }, { 'Cache-Control': 'no-store' })
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Command } from 'commander'
+import { addAuditCommands } from '../../cli/audit.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
@@ -16,6 +17,7 @@ function everyCommand(): Command[] {
   addUserCommands(program)
   addRepositoryCommands(program)
   addKeyCommands(program)
+  addAuditCommands(program)
   addConfigCommands(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
   return program.commands.flatMap(withChildren)
@@ -41,6 +43,9 @@ test('these are the commands', () => {
     'keys list',
     'keys rotate',
     'keys revoke',
+    'audit',
+    'audit list',
+    'audit export',
     'config',
     'config print',
     'config check',
@@ -78,7 +83,7 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'repo', 'keys', 'config']) assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
+  for (const name of ['serve', 'user', 'repo', 'keys', 'audit', 'config']) assert.match(program.stdout, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)
 })

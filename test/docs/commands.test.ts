@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
+import { addAuditCommands } from '../../cli/audit.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
@@ -62,7 +63,8 @@ test('every lanyard command in the README works, one after the other, beside a r
 /** What cli/main.ts puts together; the test below compares the two. */
 function buildProgram(): Command {
   const program = new Command('lanyard').helpCommand(false)
-  for (const add of [addServeCommand, addUserCommands, addRepositoryCommands, addKeyCommands, addConfigCommands]) add(program)
+  for (const add of [addServeCommand, addUserCommands, addRepositoryCommands, addKeyCommands, addAuditCommands, addConfigCommands])
+    add(program)
   return program
 }
 
@@ -90,7 +92,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'repo', 'keys', 'config'])
+  const groups = new Set(['user', 'repo', 'keys', 'audit', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

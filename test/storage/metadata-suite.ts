@@ -3,6 +3,7 @@
  */
 import { suite } from 'node:test'
 import { accountTests } from './metadata/account-tests.ts'
+import { auditTests } from './metadata/audit-tests.ts'
 import { blobTests } from './metadata/blob-tests.ts'
 import { manifestTests } from './metadata/manifest-tests.ts'
 import type { MetadataFactory } from './metadata/metadata-store.ts'
@@ -19,5 +20,6 @@ export function metadataSuite(name: string, create: MetadataFactory): void {
   suite(`${name} keeps blobs and their links`, () => blobTests(create))
   suite(`${name} keeps manifests and references`, () => manifestTests(create))
   suite(`${name} keeps tags`, () => tagTests(create))
+  suite(`${name} keeps the audit log`, () => auditTests(create))
   suite(`${name} keeps upload sessions`, () => uploadTests(create))
 }

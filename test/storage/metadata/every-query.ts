@@ -4,6 +4,7 @@
  * A function or statement that storage/metadata gets and that is not called here makes query-plans.test.ts fail.
  */
 import * as accounts from '../../../storage/metadata/accounts.ts'
+import * as audit from '../../../storage/metadata/audit.ts'
 import * as blobs from '../../../storage/metadata/blobs.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import * as manifests from '../../../storage/metadata/manifests.ts'
@@ -15,7 +16,7 @@ import * as uploads from '../../../storage/metadata/uploads.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
 /** The modules whose exports run queries, by the names of their files. */
-export const queryModules: Readonly<Record<string, object>> = { accounts, blobs, manifests, repositories, tags, uploads }
+export const queryModules: Readonly<Record<string, object>> = { accounts, audit, blobs, manifests, repositories, tags, uploads }
 
 /** A store with the one repository 1 and the one account 1 to call with. */
 export async function fillStore(database: Database): Promise<void> {
@@ -52,6 +53,23 @@ const manifest: ManifestTable = {
   pushed_at_ms: 1,
   content: Buffer.from('x'),
 }
+const auditEvent: audit.NewAuditRow = {
+  at_ms: 1,
+  actor: 'alice',
+  via: 'password',
+  address: '::1',
+  action: 'push',
+  target: name,
+  detail: '{}',
+  outcome: 'ok',
+  request_id: null,
+}
+const auditFilters: readonly audit.AuditFilter[] = [
+  {},
+  { actor: 'alice', action: 'push', target: name },
+  { targetPrefix: 'team/', outcome: 'ok' },
+  { fromMs: 1, toMs: 2, actor: 'alice' },
+]
 const referrers = { repositoryId, subject: digest, artifactTypes: [], after: undefined, limit: 10 }
 
 /** `module.export` → a call of it in each shape that its query can take. */
@@ -66,6 +84,17 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     database.write((tx) => accounts.changeAccount(tx, 'alice', { passwordHash: 'x', isAdmin: true, isDisabled: false })),
   'accounts.deleteAccount': (database) => database.write((tx) => accounts.deleteAccount(tx, 'bob')),
   'accounts.countAdministrators': (database) => accounts.countAdministrators(database.read, 1),
+
+  'audit.appendAuditEvents': (database) => database.write((tx) => audit.appendAuditEvents(tx, [auditEvent])),
+  'audit.listAuditEvents': (database) =>
+    each(auditFilters, (filter) =>
+      each([undefined, { atMs: 1, id: 1 }], (after) => audit.listAuditEvents(database.read, { filter, after, limit: 10 })),
+    ),
+  'audit.listAuditEventsUpwards': (database) =>
+    each(auditFilters, (filter) =>
+      each([undefined, { atMs: 1, id: 1 }], (after) => audit.listAuditEventsUpwards(database.read, { filter, after, limit: 10 })),
+    ),
+  'audit.cutAuditEvents': (database) => database.write((tx) => audit.cutAuditEvents(tx, { beforeMs: 1, maxRows: 1, limit: 10 })),
 
   'blobs.linkedBlob': (database) => database.prepare(blobs.linkedBlob)({ repositoryId, digest }),
   'blobs.isLinkedSomewhere': (database) => each(filters, (filter) => blobs.isLinkedSomewhere(database.read, digest, filter)),

@@ -1,0 +1,161 @@
+/**
+ * The audit log's reading side: pages with filters, an export of all, and the cut at its old end.
+ *
+ * Decides nothing about who may read it. Invariants: times are given in ISO 8601; an export is JSON lines in plain characters only.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import { RegistryError } from '../oci/errors.ts'
+import {
+  cutAuditEvents,
+  listAuditEvents,
+  listAuditEventsUpwards,
+  type AuditFilter,
+  type AuditKey,
+  type AuditRow,
+} from '../storage/metadata/audit.ts'
+import type { Database } from '../storage/metadata/database.ts'
+import type { AuditDetail, AuditOutcome } from './audit.ts'
+
+/** An event as it is told to people and programs. */
+export interface AuditEntry {
+  readonly id: number
+  /** ISO 8601, in UTC, to the millisecond. */
+  readonly at: string
+  readonly actor: string | null
+  readonly via: string
+  readonly address: string | null
+  readonly action: string
+  readonly target: string
+  readonly detail: AuditDetail
+  readonly outcome: AuditOutcome
+  readonly requestId: string | null
+}
+
+/** A filter as people write it; what is undefined admits all. */
+export interface AuditQuestion {
+  readonly actor?: string | undefined
+  readonly action?: string | undefined
+  /** Exactly this or, with `*` at its end, what begins so. */
+  readonly target?: string | undefined
+  readonly outcome?: string | undefined
+  /** The first moment, included, and the end, not included: ISO 8601. */
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+}
+
+export interface AuditPageWish {
+  readonly filter: AuditFilter
+  /** What the page before gave as `next`; undefined starts with the newest event. */
+  readonly before?: string | undefined
+  readonly limit: number
+}
+
+export interface AuditEntries {
+  readonly entries: readonly AuditEntry[]
+  /** For the next page, under the same filter; undefined: this was the last. A page in between may hold few entries, or none. */
+  readonly next: string | undefined
+}
+
+const outcomes: readonly AuditOutcome[] = ['ok', 'denied', 'failed']
+
+/** @throws {RegistryError} parameterInvalid: an outcome or a time that is none */
+export function parseAuditFilter({ actor, action, target, outcome, from, to }: AuditQuestion): AuditFilter {
+  const isPrefix = target?.endsWith('*') === true
+  return {
+    actor,
+    action,
+    target: isPrefix ? undefined : target,
+    targetPrefix: isPrefix ? target?.slice(0, -1) : undefined,
+    outcome: outcome === undefined ? undefined : parseOutcome(outcome),
+    fromMs: from === undefined ? undefined : parseTime(from),
+    toMs: to === undefined ? undefined : parseTime(to),
+  }
+}
+
+/** One page, the newest first. @throws {RegistryError} parameterInvalid: `before` is not what a page gave */
+export async function readAudit(database: Database, { filter, before, limit }: AuditPageWish): Promise<AuditEntries> {
+  const after = before === undefined ? undefined : parseKey(before)
+  const { rows, next } = await listAuditEvents(database.read, { filter, after, limit })
+  return { entries: rows.map(entryOf), next: next && `${next.atMs}-${next.id}` }
+}
+
+/** Pages until so many entries are there, or all of them. */
+export async function* readAuditEntries(database: Database, wish: AuditPageWish): AsyncGenerator<AuditEntry> {
+  let left = wish.limit
+  for (let before = wish.before; left > 0;) {
+    const { entries, next } = await readAudit(database, { ...wish, before, limit: Math.min(left, exportPage) })
+    yield* entries
+    left -= entries.length
+    if (next === undefined) return
+    before = next
+  }
+}
+
+const exportPage = 500
+
+/** Everything that the filter admits as JSON lines, each with its line break, the oldest first. */
+export async function* exportAudit(database: Database, filter: AuditFilter = {}): AsyncGenerator<string> {
+  for (let after: AuditKey | undefined; ;) {
+    const { rows, next } = await listAuditEventsUpwards(database.read, { filter, after, limit: exportPage })
+    for (const row of rows) yield `${plainJson(entryOf(row))}\n`
+    if (next === undefined) return
+    after = next
+  }
+}
+
+export interface AuditRotation {
+  readonly nowMs: number
+  readonly days: number
+  readonly maxRows: number
+  /** Ends the work after the step that is under way. */
+  readonly signal?: AbortSignal
+}
+
+const rotationStep = 500
+/** Between two steps, so that requests that write get their turn. */
+const rotationPauseMs = 5
+const dayMs = 24 * 3_600_000
+
+/** Removes what is older than so many days, and all but the newest so many events. @returns how many went. */
+export async function rotateAudit(database: Database, { nowMs, days, maxRows, signal }: AuditRotation): Promise<number> {
+  const cut = { beforeMs: nowMs - days * dayMs, maxRows, limit: rotationStep }
+  for (let removed = 0; ;) {
+    const step = await database.writeRelaxed((tx) => cutAuditEvents(tx, cut))
+    removed += step
+    if (step === 0 || signal?.aborted) return removed
+    await pause(rotationPauseMs)
+  }
+}
+
+function entryOf(row: AuditRow): AuditEntry {
+  const { id, at_ms: atMs, actor, via, address, action, target, detail, outcome, request_id: requestId } = row
+  const at = new Date(atMs).toISOString()
+  return { id, at, actor, via, address, action, target, detail: JSON.parse(detail) as AuditDetail, outcome, requestId }
+}
+
+/** JSON in which every character that a terminal might act on is escaped, also where a row should hold one after all. */
+export function plainJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+    Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`).join(''),
+  )
+}
+
+function parseOutcome(text: string): AuditOutcome {
+  const outcome = outcomes.find((each) => each === text)
+  if (outcome) return outcome
+  throw new RegistryError('parameterInvalid', { message: `an outcome is one of ${outcomes.join(', ')}` })
+}
+
+const timePattern = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d))?$/
+
+function parseTime(text: string): number {
+  const atMs = timePattern.test(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(atMs)) return atMs
+  throw new RegistryError('parameterInvalid', { message: 'a time is a day such as 2026-11-25 or a moment such as 2026-11-25T08:30:00Z' })
+}
+
+function parseKey(text: string): AuditKey {
+  const [, atMs, id] = /^(\d{1,15})-(\d{1,15})$/.exec(text) ?? []
+  if (id !== undefined) return { atMs: Number(atMs), id: Number(id) }
+  throw new RegistryError('parameterInvalid', { message: 'a page begins where the page before said that the next one does' })
+}
