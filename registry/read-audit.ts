@@ -9,6 +9,7 @@ import {
   cutAuditEvents,
   listAuditEvents,
   listAuditEventsUpwards,
+  newestAuditId,
   type AuditFilter,
   type AuditKey,
   type AuditRow,
@@ -118,7 +119,9 @@ const dayMs = 24 * 3_600_000
 
 /** Removes what is older than so many days, and all but the newest so many events. @returns how many went. */
 export async function rotateAudit(database: Database, { nowMs, days, maxRows, signal }: AuditRotation): Promise<number> {
-  const cut = { beforeMs: nowMs - days * dayMs, maxRows, limit: rotationStep }
+  // What is added meanwhile is the next rotation's: this one must come to an end.
+  const upToId = (await newestAuditId(database.read)) - maxRows
+  const cut = { beforeMs: nowMs - days * dayMs, upToId, limit: rotationStep }
   for (let removed = 0; ;) {
     const step = await database.writeRelaxed((tx) => cutAuditEvents(tx, cut))
     removed += step

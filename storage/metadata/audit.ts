@@ -106,17 +106,17 @@ const deleteUpTo = new Statement<{ id: number; limit: number }>((db, value) =>
     ),
 )
 
-/** What goes: rows older than a moment, and all but the newest so many; at most `limit` of either in one call. */
+/** What goes: rows older than a moment, and those up to an id; at most `limit` of either in one call. */
 export interface AuditCut {
   readonly beforeMs: number
-  readonly maxRows: number
+  readonly upToId: number
   readonly limit: number
 }
 
-/** Ids are given out without gaps and taken away from the old end, so that they tell how many there are. @returns how many rows went. */
-export async function cutAuditEvents(tx: Writer, { beforeMs, maxRows, limit }: AuditCut): Promise<number> {
+/** @returns how many rows went. */
+export async function cutAuditEvents(tx: Writer, { beforeMs, upToId, limit }: AuditCut): Promise<number> {
   const old = await deleteBefore.run(tx, { beforeMs, limit })
-  return old + (await deleteUpTo.run(tx, { id: (await newestId(tx)) - maxRows, limit }))
+  return old + (await deleteUpTo.run(tx, { id: upToId, limit }))
 }
 
 type Column = 'actor' | 'action' | 'target' | 'outcome' | 'at_ms' | 'id'
@@ -171,7 +171,7 @@ async function readWalk({ rows, order, end }: Walk, limit: number): Promise<Audi
 /** Along the sparsest index that the filter has, downwards; along the rows themselves when it has none. */
 async function walkById(db: Reader, { filter, after }: AuditPageQuery): Promise<Walk> {
   const conditions = conditionsOf(filter)
-  const newest = await newestId(db)
+  const newest = await newestAuditId(db)
   const below: Condition = { column: 'id', is: '<', value: Math.min(after?.id ?? newest + 1, newest + 1) }
   const downTo = (by: Column, end: number | undefined): Walk => ({
     rows: rowsWith(db, [...conditions, below, { column: 'id', is: '>=', value: end ?? 0 }], [by, 'id']),
@@ -266,8 +266,11 @@ async function keyAfterScan(rows: Rows, direction: 'asc' | 'desc'): Promise<Audi
   return row && { atMs: row.at_ms, id: row.id }
 }
 
-/** 0 when there is none. The condition lets the plan be a search, which ends at the first row. */
-async function newestId(db: Reader): Promise<number> {
+/**
+ * 0 when there is none. Ids are given out without gaps and taken away from the old end, so that they tell how many there are. The
+ * condition lets the plan be a search, which ends at the first row.
+ */
+export async function newestAuditId(db: Reader): Promise<number> {
   const row = await db.selectFrom('audit_event').select('id').where('id', '>', 0).orderBy('id', 'desc').limit(1).executeTakeFirst()
   return row?.id ?? 0
 }

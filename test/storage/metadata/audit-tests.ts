@@ -7,6 +7,7 @@ import {
   cutAuditEvents,
   listAuditEvents,
   listAuditEventsUpwards,
+  newestAuditId,
   scanRows,
   type AuditFilter,
   type AuditKey,
@@ -196,22 +197,21 @@ export function auditTests(create: MetadataFactory): void {
     )
   })
 
-  test('the cut takes what is too old and what is too many, the oldest first, no more than it may at once', async (t) => {
+  test('the cut takes what is too old and what lies below an id, the oldest first, no more than it may at once', async (t) => {
     const { database } = await create(t)
     await append(
       database,
       Array.from({ length: 20 }, (_, at) => auditRow({ at_ms: at })),
     )
-    const cut = (more: object): Promise<number> =>
-      database.write((tx) => cutAuditEvents(tx, { beforeMs: 0, maxRows: 100, limit: 3, ...more }))
+    const cut = (more: object): Promise<number> => database.write((tx) => cutAuditEvents(tx, { beforeMs: 0, upToId: 0, limit: 3, ...more }))
     const ids = async (): Promise<number[]> => (await allRows(database)).map((row) => row.id)
     assert.equal(await cut({}), 0)
     assert.equal(await cut({ beforeMs: 2 }), 2)
     assert.equal(await cut({ beforeMs: 10 }), 3)
     assert.equal((await ids())[0], 6)
-    assert.equal(await cut({ maxRows: 12 }), 3)
-    assert.equal(await cut({ maxRows: 13 }), 0)
-    assert.equal(await cut({ maxRows: 11 }), 1)
+    assert.equal(await cut({ upToId: 8 }), 3)
+    assert.equal(await cut({ upToId: 8 }), 0)
+    assert.equal(await cut({ upToId: 9 }), 1)
     assert.deepEqual(await ids(), [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20])
     await append(database, [auditRow()])
     assert.equal((await ids()).at(-1), 21, 'an id never comes back')
@@ -220,9 +220,10 @@ export function auditTests(create: MetadataFactory): void {
   test('a log that was cut to nothing goes on with new ids', async (t) => {
     const { database } = await create(t)
     await append(database, [auditRow(), auditRow()])
-    await database.write((tx) => cutAuditEvents(tx, { beforeMs: 10, maxRows: 100, limit: 10 }))
+    await database.write((tx) => cutAuditEvents(tx, { beforeMs: 10, upToId: 0, limit: 10 }))
     assert.deepEqual(await listAuditEvents(database.read, { filter: {}, after: undefined, limit: 10 }), { rows: [], next: undefined })
     await append(database, [auditRow()])
     assert.deepEqual(await walk(database, listAuditEvents, { filter: {}, limit: 10 }), [3])
+    assert.equal(await newestAuditId(database.read), 3)
   })
 }

@@ -94,7 +94,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     each(auditFilters, (filter) =>
       each([undefined, { atMs: 1, id: 1 }], (after) => audit.listAuditEventsUpwards(database.read, { filter, after, limit: 10 })),
     ),
-  'audit.cutAuditEvents': (database) => database.write((tx) => audit.cutAuditEvents(tx, { beforeMs: 1, maxRows: 1, limit: 10 })),
+  'audit.cutAuditEvents': (database) => database.write((tx) => audit.cutAuditEvents(tx, { beforeMs: 1, upToId: 1, limit: 10 })),
+  'audit.newestAuditId': (database) => audit.newestAuditId(database.read),
 
   'blobs.linkedBlob': (database) => database.prepare(blobs.linkedBlob)({ repositoryId, digest }),
   'blobs.isLinkedSomewhere': (database) => each(filters, (filter) => blobs.isLinkedSomewhere(database.read, digest, filter)),
