@@ -114,7 +114,7 @@ export interface AuditRotation {
 
 const rotationStep = 500
 /** Between two steps, so that requests that write get their turn. */
-const rotationPauseMs = 5
+const rotationPauseMs = 2
 const dayMs = 24 * 3_600_000
 
 /** Removes what is older than so many days, and all but the newest so many events. @returns how many went. */

@@ -233,7 +233,7 @@ export const settingTable = [
     schema: wholeNumber({ min: 1000, max: 100_000_000 }),
     default: 1_000_000,
     unit: 'events',
-    doc: 'How many events the audit log holds; beyond that the oldest go. Raise it if a busy registry fills it before audit.days are over: a million events take about 400 MB of disk.',
+    doc: 'How many events the audit log holds; beyond that the oldest go. Raise it if a busy registry fills it before audit.days are over: a million events take about 300 MB of disk.',
   }),
   setting({
     key: 'audit.pulls',

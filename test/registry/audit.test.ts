@@ -91,6 +91,14 @@ suite('recording', () => {
     assert.deepEqual(await targets(), ['first', 'second'])
   })
 
+  test('a process that ends without a word takes what was not written yet, and nothing else', async (t) => {
+    const { log, targets } = await openLog(t)
+    for (const target of names(5)) log.record(named(target))
+    await log.flush()
+    log.record(named('last'))
+    assert.deepEqual(await targets(), names(5))
+  })
+
   test('in a transaction it is there exactly if that is', async (t) => {
     const { log, database, targets } = await openLog(t)
     await database.write((tx) => log.recordIn(tx, named('kept')))
