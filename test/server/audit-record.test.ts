@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { AuditEntry } from '../../registry/read-audit.ts'
-import { auditedIn, auditOf, inWords } from '../support/audit-rows.ts'
+import { startJobs } from '../../server/jobs.ts'
+import { appendAuditEvents } from '../../storage/metadata/audit.ts'
+import { auditedIn, auditOf, auditRow, inWords } from '../support/audit-rows.ts'
 import { basic, Client, expectStatus, sha256, type Answer } from '../support/client.ts'
+import { eventually } from '../support/eventually.ts'
 import { captureLog } from '../support/log-capture.ts'
 import { readMetrics, samplesOf } from '../support/metrics-text.ts'
 import { adminPassword, startRegistry, type TestRegistry } from '../support/start-registry.ts'
@@ -336,6 +339,16 @@ test('a log that cannot be written stops no request, says so once in the log, an
   await database.write((tx) => tx.schema.alterTable('hidden').renameTo('audit_event').execute())
   const late = (await deedsOf(registry)).slice(1).map(inWords)
   assert.deepEqual(late, [...Array<string>(3).fill('admin by password: pull admin/app: ok'), 'admin by password: delete admin/app: ok'])
+})
+
+test('the clocked work holds the caps that are set, from the start on', async (t) => {
+  const registry = await startRegistry(t, { settings: { AUDIT_DAYS: '7', AUDIT_MAX_ROWS: '1000' } })
+  const { database, clock } = registry.services.registry
+  const old = auditRow({ at_ms: clock() - 8 * 24 * 3_600_000 })
+  await database.write((tx) => appendAuditEvents(tx, [old, ...Array.from({ length: 1100 }, () => auditRow({ at_ms: clock() }))]))
+  const stop = startJobs(registry.services)
+  await eventually(async () => (await auditedIn(database)).length === 1000, 'the cut')
+  await stop()
 })
 
 test('a digest is not taken for a tag', async (t) => {
