@@ -5,7 +5,7 @@
 import { Option, type Command } from 'commander'
 import type { Caller } from '../auth/identity.ts'
 import { Rights } from '../registry/rights.ts'
-import type { Got, Operation, Schema, Sent, Shape } from '../server/api/operation.ts'
+import type { Deed, Got, Operation, Schema, Sent, Shape } from '../server/api/operation.ts'
 import { perform } from '../server/api/perform.ts'
 import { processEnvironment } from '../server/config/environment.ts'
 import { tokenVariable } from '../server/config/sources.ts'
@@ -13,7 +13,7 @@ import { createSilentLogger } from '../server/log.ts'
 import { createMetrics } from '../server/metrics.ts'
 import { createServices, type Services } from '../server/services.ts'
 import { addDataFlags } from './config.ts'
-import { readyFolder } from './open-database.ts'
+import { audit, readyFolder } from './open-database.ts'
 import { RemoteApi, type Api } from './remote.ts'
 import { CommandError, readCurrentPassword } from './terminal.ts'
 
@@ -69,6 +69,7 @@ class LocalApi implements Api {
     sent: Sent<P, Q, B> = {},
   ): Promise<Got<A>> {
     const query = Object.entries<string | undefined>({ ...sent.query }).filter((pair): pair is [string, string] => pair[1] !== undefined)
+    const deeds: Deed[] = []
     const { body } = await perform(this.#services, operation as unknown as Operation, {
       caller: operator,
       path: { ...sent.path },
@@ -76,7 +77,10 @@ class LocalApi implements Api {
       readBody: async () => sent.body,
       admit: async () => undefined,
       requireVersion: () => undefined,
+      noteDeed: (deed) => deeds.push(deed),
     })
+    const done = deeds.at(-1)
+    if (done) await audit(this.#services.registry.database, done)
     return body as Got<A>
   }
 }

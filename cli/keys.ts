@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises'
 import { createSigningKey, listSigningKeys, revokeSigningKey } from '../auth/signing-keys.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { addDataFlags, loadSettingsFor } from './config.ts'
-import { requireDataFolder } from './open-database.ts'
+import { audit, requireDataFolder, withDatabase } from './open-database.ts'
 import { CommandError, formatTable, print } from './terminal.ts'
 
 export function addKeyCommands(program: Command): void {
@@ -30,6 +30,7 @@ async function list(_options: object, command: Command): Promise<void> {
 
 async function rotate(_options: object, command: Command): Promise<void> {
   const key = await createSigningKey(await folderOf(command), Date.now)
+  await withDatabase(command, ({ database }) => audit(database, { action: 'key-rotate', target: key.kid }))
   print(`new tokens are signed with ${key.kid}\n`)
 }
 
@@ -39,5 +40,6 @@ async function revoke(kid: string, _options: object, command: Command): Promise<
   if (!keys.some((key) => key.kid === kid)) throw new CommandError(`there is no key ${kid}: see "lanyard keys list"`)
   if (keys.length === 1) await createSigningKey(folder, Date.now)
   await revokeSigningKey(folder, kid)
+  await withDatabase(command, ({ database }) => audit(database, { action: 'key-revoke', target: kid }))
   print(`${kid} is gone: what it signed is refused from now on\n`)
 }

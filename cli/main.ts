@@ -9,6 +9,7 @@ import { SigningKeyError } from '../auth/signing-keys.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
+import { addAuditCommands } from './audit.ts'
 import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
@@ -40,6 +41,7 @@ addTokenCommands(program)
 addRepositoryCommands(program)
 addTagCommands(program)
 addKeyCommands(program)
+addAuditCommands(program)
 addConfigCommands(program)
 addCompletionCommand(program)
 

@@ -3,7 +3,9 @@
  */
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
+import { recordAuditEvent, type AuditEvent } from '../registry/audit.ts'
 import { loadSettingsFor } from './config.ts'
 import { DataFolderError, DataFolderLock } from '../storage/data-folder-lock.ts'
 import { systemCode } from '../storage/faults.ts'
@@ -49,6 +51,21 @@ export async function readyFolder(command: Command, { mayCreate = false } = {}):
   if (!mayCreate) requireDataFolder(layout)
   await makeReady(layout)
   return { settings, layout }
+}
+
+/** Records what a command changed, durably, by the user of the system who ran it. Call it right after the change. */
+export async function audit(database: Database, event: Pick<AuditEvent, 'action' | 'target' | 'detail'>): Promise<void> {
+  const from = { atMs: Date.now(), actor: systemUser(), via: 'cli', address: null, outcome: 'ok', requestId: null } as const
+  await database.write((tx) => recordAuditEvent(tx, { ...from, ...event }))
+}
+
+/** A container may run as a user who has no name. */
+function systemUser(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
 }
 
 /** @throws {CommandError} there is nothing at the place that the settings name */

@@ -1,6 +1,7 @@
 /**
  * What commands share in talking to a person: passwords in, tables out, faults of use.
  */
+import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 
@@ -91,4 +92,9 @@ export function formatTable(texts: readonly (readonly string[])[]): string {
 
 export function print(text: string): void {
   process.stdout.write(text)
+}
+
+/** For what is long: returns when there is room for more. */
+export async function writeOut(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }

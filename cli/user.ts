@@ -8,7 +8,7 @@ import { addAccount, allAccounts, removeAccount, updateAccount } from '../regist
 import type { Settings } from '../server/config/settings.ts'
 import { addSignInCommands } from './user-sign-in.ts'
 import { addDataFlags } from './config.ts'
-import { type Opened, withDatabase } from './open-database.ts'
+import { audit, type Opened, withDatabase } from './open-database.ts'
 import { CommandError, formatTable, print, readPassword } from './terminal.ts'
 
 export function addUserCommands(program: Command): void {
@@ -44,6 +44,7 @@ async function add(nameText: string, options: { admin?: true; passwordStdin?: tr
   const work = async ({ settings, database }: Opened): Promise<void> => {
     const passwordHash = await hash(settings, password)
     await addAccount(database, { name, passwordHash, isAdmin: options.admin === true, nowMs: Date.now() })
+    await audit(database, { action: 'user-add', target: name, detail: { role: options.admin ? 'admin' : 'user' } })
     print(`${options.admin ? 'administrator' : 'account'} "${name}" was created\n`)
   }
   await withDatabase(command, work, { mayCreate: true })
@@ -72,6 +73,7 @@ async function passwd(name: string, options: { passwordStdin?: true }, command: 
   const password = parseNewPassword(await readPassword({ fromStdin: options.passwordStdin === true }), name)
   await withDatabase(command, async ({ settings, database }) => {
     await updateAccount(database, name, { passwordHash: await hash(settings, password) })
+    await audit(database, { action: 'user-password', target: name })
     print(`the password of "${name}" was changed\n`)
   })
 }
@@ -79,6 +81,7 @@ async function passwd(name: string, options: { passwordStdin?: true }, command: 
 async function disable(name: string, _options: object, command: Command): Promise<void> {
   await withDatabase(command, async ({ database }) => {
     await updateAccount(database, name, { isDisabled: true })
+    await audit(database, { action: 'user-disable', target: name })
     print(`"${name}" is disabled\n`)
   })
 }
@@ -86,6 +89,7 @@ async function disable(name: string, _options: object, command: Command): Promis
 async function enable(name: string, _options: object, command: Command): Promise<void> {
   await withDatabase(command, async ({ database }) => {
     await updateAccount(database, name, { isDisabled: false })
+    await audit(database, { action: 'user-enable', target: name })
     print(`"${name}" is enabled\n`)
   })
 }
@@ -94,6 +98,7 @@ async function role(...[name, roleText, , command]: [string, string, object, Com
   if (roleText !== 'admin' && roleText !== 'user') throw new CommandError(`a role is "admin" or "user", not "${roleText}"`)
   await withDatabase(command, async ({ database }) => {
     await updateAccount(database, name, { isAdmin: roleText === 'admin' })
+    await audit(database, { action: 'user-role', target: name, detail: { role: roleText } })
     print(`"${name}" is ${roleText === 'admin' ? 'an administrator' : 'a user'} now\n`)
   })
 }
@@ -101,6 +106,7 @@ async function role(...[name, roleText, , command]: [string, string, object, Com
 async function remove(name: string, _options: object, command: Command): Promise<void> {
   await withDatabase(command, async ({ database }) => {
     await removeAccount(database, name)
+    await audit(database, { action: 'user-remove', target: name })
     print(`"${name}" was removed; the repositories under ${name}/ stay, and whoever gets an account of that name owns them\n`)
   })
 }

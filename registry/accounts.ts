@@ -24,6 +24,7 @@ import { hasGrantedOwner } from '../storage/metadata/grants.ts'
 import { ensureNamespace } from '../storage/metadata/namespaces.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import type { TokenUses } from './access-tokens.ts'
+import { recordAuditEvent } from './audit.ts'
 import { pageOf, type Page, type PageRequest } from './list.ts'
 import { isRobotName } from './robots.ts'
 
@@ -80,7 +81,10 @@ export async function addFirstAdministrator(database: Database, account: NewAcco
   return database.write(async (tx) => {
     if (await hasAccounts(tx)) return false
     await ensureNamespace(tx, { name: account.name, accountId: null, nowMs: account.nowMs })
-    return createAccount(tx, { ...account, isAdmin: true })
+    if (!(await createAccount(tx, { ...account, isAdmin: true }))) return false
+    const by = { actor: null, via: 'system', address: null, outcome: 'ok', requestId: null } as const
+    await recordAuditEvent(tx, { ...by, atMs: account.nowMs, action: 'user-add', target: account.name, detail: { role: 'admin' } })
+    return true
   })
 }
 

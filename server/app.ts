@@ -11,6 +11,7 @@ import type { EndpointName } from '../oci/endpoints.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { answerApi } from './api/answer-api.ts'
 import type { Context, Exchange, Handler, RequestState } from './http/exchange.ts'
+import { auditRecord } from './middleware/audit-record.ts'
 import { errors } from './middleware/errors.ts'
 import { passGate, type V2Method } from './middleware/gate.ts'
 import { requestRecord } from './middleware/request-record.ts'
@@ -60,6 +61,7 @@ export function createApp(services: Services): Koa<RequestState> {
   const app = new Koa<RequestState>()
   app.silent = true
   app.use(requestRecord(services))
+  app.use(auditRecord(services))
   app.use(errors(services))
   app.use(async (ctx, next) => {
     const isRegistry = isV2(ctx.req.url ?? '')

@@ -2,6 +2,7 @@
  * The clocked work of the primary: one job at a time, each safe to run at any moment beside any number of requests.
  */
 import { pruneSigningKeys } from '../auth/signing-keys.ts'
+import { rotateAudit } from '../registry/read-audit.ts'
 import { expireUploads } from '../registry/expire-uploads.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { keepReserve } from '../storage/reserve-file.ts'
@@ -10,6 +11,8 @@ import type { Services } from './services.ts'
 const everyMs = 10 * 60_000
 /** A reserve that was given up is wanted again soon after there is room. */
 const reserveEveryMs = 60_000
+/** Often, because a busy registry writes many events between two looks. */
+const auditEveryMs = 60_000
 /** Beyond a token's life: the leeway in checking it, and what a slow process needs to notice a new key. */
 const noticedMs = 2 * 60_000
 
@@ -22,10 +25,15 @@ export function startJobs(services: Services): () => Promise<void> {
   running = runJobs(services)
   const reserving = setInterval(() => void reserve(services), reserveEveryMs)
   void reserve(services)
-  return () => {
-    clearInterval(timer)
-    clearInterval(reserving)
-    return running
+  const ending = new AbortController()
+  let rotating = rotate(services, ending.signal)
+  const auditing = setInterval(() => {
+    rotating = rotating.then(() => rotate(services, ending.signal))
+  }, auditEveryMs)
+  return async () => {
+    for (const each of [timer, reserving, auditing]) clearInterval(each)
+    ending.abort()
+    await Promise.all([running, rotating])
   }
 }
 
@@ -34,6 +42,20 @@ async function reserve({ log, settings }: Services): Promise<void> {
     await keepReserve(dataLayout(settings.data))
   } catch (error) {
     log.warn({ err: error }, 'the reserve for a full disk cannot be made')
+  }
+}
+
+async function rotate({ log, registry, settings, clock }: Services, signal: AbortSignal): Promise<void> {
+  try {
+    const removed = await rotateAudit(registry.database, {
+      nowMs: clock(),
+      days: settings.audit.days,
+      maxRows: settings.audit.maxRows,
+      signal,
+    })
+    if (removed > 0) log.info({ removed }, 'the oldest events of the audit log were removed')
+  } catch (error) {
+    log.error({ err: error }, 'the audit log could not be cut; it is tried again')
   }
 }
 

@@ -65,6 +65,18 @@ export const metricTable = {
     labels: ['outcome'],
     help: 'Passwords checked: accepted, refused, or turned away busy.',
   },
+  auditEvents: {
+    name: 'lanyard_audit_events_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Events written to the audit log: ok, denied, or failed.',
+  },
+  auditDropped: {
+    name: 'lanyard_audit_dropped_total',
+    type: 'counter',
+    labels: [],
+    help: 'Events of the audit log that were lost because they could not be written in time.',
+  },
   workerRestarts: {
     name: 'lanyard_worker_restarts_total',
     type: 'counter',
@@ -76,11 +88,16 @@ export const metricTable = {
 const uploadOutcomes = ['stored', 'mounted', 'cancelled', 'expired', 'failed'] as const
 const loginOutcomes = ['accepted', 'refused', 'busy'] as const
 
+const auditOutcomes = ['ok', 'denied', 'failed'] as const
+
 /** How an upload ended. */
 export type UploadOutcome = (typeof uploadOutcomes)[number]
 
 /** How a login ended; `busy` was turned away before its password was checked. */
 export type LoginOutcome = (typeof loginOutcomes)[number]
+
+/** What came of what an event of the audit log tells. */
+export type AuditedOutcome = (typeof auditOutcomes)[number]
 
 /** What one request adds. */
 export interface RequestRecord {
@@ -115,10 +132,13 @@ export function createMetrics() {
   const blobBytes = gauge(metricTable.blobBytes)
   const logins = counter(metricTable.logins)
   const workerRestarts = counter(metricTable.workerRestarts)
+  const auditEvents = counter(metricTable.auditEvents)
+  const auditDropped = counter(metricTable.auditDropped)
   const recordRequest = requestRecorder(register)
   // Present at nothing from the start: a series that begins at one shows no increase.
   for (const outcome of uploadOutcomes) uploadsFinished.inc({ outcome }, 0)
   for (const outcome of loginOutcomes) logins.inc({ outcome }, 0)
+  for (const outcome of auditOutcomes) auditEvents.inc({ outcome }, 0)
   let isMeasuringProcess = false
   return {
     recordRequest,
@@ -134,6 +154,8 @@ export function createMetrics() {
     },
     recordUploads: (outcome: UploadOutcome, count = 1): void => uploadsFinished.inc({ outcome }, count),
     recordLogin: (outcome: LoginOutcome): void => logins.inc({ outcome }),
+    recordAudit: (outcome: AuditedOutcome): void => auditEvents.inc({ outcome }),
+    recordAuditDropped: (count: number): void => auditDropped.inc(count),
     recordWorkerRestart: (): void => workerRestarts.inc(),
     /** Totals as the rows have them: the same whichever process reads them. */
     setStored: (stored: { blobs: number; bytes: number }): void => {

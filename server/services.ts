@@ -14,6 +14,7 @@ import { Tokens } from '../auth/tokens.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { TokenUses } from '../registry/access-tokens.ts'
 import { accountDirectory } from '../registry/accounts.ts'
+import { AuditLog } from '../registry/audit.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
 import { Rights } from '../registry/rights.ts'
 import { SecondFactors } from '../registry/second-factor.ts'
@@ -47,6 +48,7 @@ export interface Services extends Surroundings {
   /** The policy, asked with what the rows say about the caller. */
   readonly rights: Rights
   readonly authenticator: Authenticator
+  readonly audit: AuditLog
   readonly passwords: Passwords
   readonly tokens: Tokens
   readonly sessions: BrowserSessions
@@ -79,6 +81,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     processId: randomUUID(),
   })
   const policy: PolicySettings = { isOpen: settings.access === 'open', namespaceCreation: settings.namespaces.create }
+  const audit = createAuditLog(database, surroundings)
   const accounts = accountDirectory(database, new TokenUses(registry))
   const attempts = new LoginAttempts(clock)
   const passwords = new Passwords({
@@ -99,6 +102,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     registry,
     rights: new Rights(database, policy),
     authenticator: new CountedAuthenticator({ accounts, passwords, tokens }, surroundings.metrics.recordLogin),
+    audit,
     passwords,
     tokens,
     sessions: new BrowserSessions({ database, accounts, limits: sessionLimitsOf(settings), clock, randomBytes }),
@@ -114,8 +118,26 @@ export async function createServices(settings: Settings, surroundings: Surroundi
     },
     measureStore: async () => surroundings.metrics.setStored(await totalBlobs(database.read)),
     startDraining: () => void (isDraining = true),
-    close: () => database.close(),
+    close: async () => {
+      await audit.close()
+      await database.close()
+    },
   }
+}
+
+function createAuditLog(database: Database, { clock, log, metrics }: Surroundings): AuditLog {
+  return new AuditLog({
+    database,
+    clock,
+    onWritten: (events) => {
+      for (const { outcome } of events) metrics.recordAudit(outcome)
+    },
+    onDropped: (count) => {
+      metrics.recordAuditDropped(count)
+      log.error({ count }, 'events of the audit log were lost: they could not be written in time')
+    },
+    onFailed: (error) => log.error({ err: error }, 'the audit log could not be written; it is tried again'),
+  })
 }
 
 function rulesOf(settings: Settings): RegistryRules {

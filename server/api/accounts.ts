@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { parseNewPassword } from '../../auth/passwords.ts'
 import { accountsPage, addAccount, getAccount as findAccount, removeAccount, updateAccount } from '../../registry/accounts.ts'
+import type { AuditAction, AuditDetail } from '../../registry/audit.ts'
 import type { AccountRow } from '../../storage/metadata/accounts.ts'
 import type { Services } from '../services.ts'
 import { accountName, isoTime, newAccountName, time } from './fields.ts'
@@ -59,6 +60,7 @@ export const createAccount = operation({
   answer: { status: 201, description: 'The account; Location says where it is.', schema: accountSchema },
   errors: ['parameterInvalid', 'nameTaken', 'loginBusy'],
   example: { body: { name: 'alice', password: 'correct horse battery' } },
+  deed: ({ body }) => ({ action: 'user-add', target: body?.name ?? '', detail: body && { role: body.role ?? 'user' } }),
   handle: async ({ services, body: { name, password, role } }) => {
     const passwordHash = await hashNew(services, { name, password })
     await addAccount(services.registry.database, { name, passwordHash, isAdmin: role === 'admin', nowMs: services.registry.clock() })
@@ -97,6 +99,7 @@ export const changeAccount = operation({
   isConditional: true,
   errors: ['parameterInvalid', 'accountUnknown', 'loginBusy'],
   example: { ...example, body: { disabled: true } },
+  deed: ({ path, body }) => ({ action: changeAction(body), target: path.account, detail: body && detailOf(body) }),
   handle: async ({ services, path: { account: name }, body: { role, disabled, password }, requireVersion }) => {
     const { database } = services.registry
     await findAccount(database, name)
@@ -123,11 +126,29 @@ export const deleteAccount = operation({
   isConditional: true,
   errors: ['parameterInvalid', 'accountUnknown'],
   example,
+  deed: ({ path }) => ({ action: 'user-remove', target: path.account }),
   handle: async ({ services, path, requireVersion }) => {
     await removeAccount(services.registry.database, path.account, (current) => requireVersion(versionOf(describe(current))))
     return { body: undefined }
   },
 })
+
+interface AccountChange {
+  readonly role?: 'admin' | 'user' | undefined
+  readonly disabled?: boolean | undefined
+  readonly password?: string | undefined
+}
+
+/** The one that weighs most, where several are changed at once: the detail names all. */
+function changeAction({ role, disabled, password }: AccountChange = {}): AuditAction {
+  if (role !== undefined) return 'user-role'
+  if (disabled !== undefined) return disabled ? 'user-disable' : 'user-enable'
+  return password === undefined ? 'user-role' : 'user-password'
+}
+
+function detailOf({ role, disabled, password }: AccountChange): AuditDetail {
+  return { role, disabled, password: password === undefined ? undefined : 'set' }
+}
 
 function hashNew({ passwords }: Services, { name, password }: { name: string; password: string }): Promise<string> {
   return passwords.hash(parseNewPassword(password, name))

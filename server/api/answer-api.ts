@@ -5,9 +5,9 @@
  * Invariant: what depends on who asks is stored by no cache.
  */
 import type { Middleware } from 'koa'
-import { accountNameOf, type Caller } from '../../auth/identity.ts'
+import type { Caller } from '../../auth/identity.ts'
 import { RegistryError } from '../../oci/errors.ts'
-import type { Context, RequestState } from '../http/exchange.ts'
+import { noteCaller, type Context, type RequestState } from '../http/exchange.ts'
 import { sourceOf } from '../http/login-source.ts'
 import { queryOf } from '../http/query.ts'
 import { replyBytes, replyEmpty, replyJson } from '../http/reply.ts'
@@ -51,6 +51,7 @@ async function answerOperation(ctx: Context, services: Services, { path, paramet
   const method = ctx.method === 'HEAD' ? 'GET' : ctx.method
   const operation = [...path.operations.values()].find((each) => each.method === method)
   if (!operation) throw new RegistryError('methodNotAllowed', { headers: { Allow: methodsOf(path).join(', ') } })
+  ctx.state.asked = { operation: operation.id, ...parameters }
   const caller = await callerOf(ctx, services)
   const reply = await perform(services, operation, {
     caller,
@@ -59,6 +60,7 @@ async function answerOperation(ctx: Context, services: Services, { path, paramet
     readBody: () => readJson(ctx),
     admit: (asked) => admit(services, caller, { right: operation.right, asked }),
     requireVersion: (version) => requireVersion(ctx.req.headers['if-match'], version),
+    noteDeed: (deed) => (ctx.state.deed = deed),
   })
   send(ctx, operation, reply)
 }
@@ -68,7 +70,7 @@ async function callerOf(ctx: Context, services: Services): Promise<Caller> {
   const session = await callerOfSession(ctx, services)
   if (session) return session.caller
   const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
-  ctx.state.account = accountNameOf(caller.identity)
+  noteCaller(ctx, caller)
   return caller
 }
 

@@ -93,6 +93,7 @@ export const deleteManifest = operation({
   isConditional: true,
   errors: ['manifestUnknown', 'digestInvalid', 'deleteDisabled'],
   example,
+  deed: ({ path }) => ({ action: 'delete', target: path.name, detail: { digest: path.digest } }),
   handle: async ({ services, caller, repository, path, requireVersion }) => {
     const by = accountNameOf(caller.identity) ?? null
     const reference = { kind: 'digest' as const, digest: path.digest }

@@ -8,6 +8,7 @@
 import type { z } from 'zod'
 import type { Caller } from '../../auth/identity.ts'
 import type { ErrorReason } from '../../oci/errors.ts'
+import type { AuditAction, AuditDetail } from '../../registry/audit.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Services } from '../services.ts'
 import type { Right } from './right.ts'
@@ -51,9 +52,9 @@ export interface Reply<T> {
 
 /** What the audit log says of an operation: what was done, to what, and what else is worth knowing. Nothing secret. */
 export interface Deed {
-  readonly action: string
+  readonly action: AuditAction
   readonly target: string
-  readonly detail?: Readonly<Record<string, string | number | boolean | null | readonly string[] | undefined>>
+  readonly detail?: AuditDetail | undefined
 }
 
 export interface Operation<

@@ -4,6 +4,7 @@
  */
 import { compareBytes } from '../../oci/paging.ts'
 import * as accounts from './accounts.ts'
+import * as audit from './audit.ts'
 import * as manifests from './manifests.ts'
 import * as me from './me.ts'
 import type { Operation } from './operation.ts'
@@ -13,7 +14,7 @@ import * as tags from './tags.ts'
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */
-export const apiOperations: readonly Operation[] = [me, repositories, tags, manifests, accounts].flatMap((file): Operation[] =>
+export const apiOperations: readonly Operation[] = [me, repositories, tags, manifests, accounts, audit].flatMap((file): Operation[] =>
   inOrder(Object.values(file)),
 )
 

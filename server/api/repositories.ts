@@ -74,6 +74,7 @@ export const changeRepository = operation({
   answer: { status: 200, description: 'The repository as it is now.', schema: repositorySchema },
   isConditional: true,
   example: { ...example, body: { visibility: 'internal' } },
+  deed: ({ path, body }) => ({ action: 'visibility', target: path.name, detail: body && { ...body } }),
   handle: async ({ services, path, body, requireVersion }) => {
     const check = (current: RepositoryRow): void => requireVersion(versionOf(describe(current)))
     return reply(await updateRepository(services.registry, path.name, { ...given(body), check }))
@@ -93,6 +94,7 @@ export const deleteRepository = operation({
   isConditional: true,
   errors: ['deleteDisabled'],
   example,
+  deed: ({ path }) => ({ action: 'delete', target: path.name, detail: { repository: true } }),
   handle: async ({ services, path, requireVersion }) => {
     await removeRepository(services.registry, path.name, (current) => requireVersion(versionOf(describe(current))))
     return { body: undefined }

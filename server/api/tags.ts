@@ -88,6 +88,7 @@ export const putTag = operation({
   isConditional: true,
   errors: ['manifestUnknown', 'digestInvalid'],
   example: { ...example, body: { digest: 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' } },
+  deed: ({ path, body }) => ({ action: 'push', target: path.name, detail: { tag: path.tag, digest: body?.digest } }),
   handle: async ({ services, caller, repository, path, body, requireVersion }) => {
     const by = accountNameOf(caller.identity) ?? null
     await pointTag(services.registry, repository, { tag: path.tag, digest: body.digest, by, check: requireVersion })
@@ -108,6 +109,7 @@ export const deleteTag = operation({
   isConditional: true,
   errors: ['manifestUnknown', 'deleteDisabled'],
   example,
+  deed: ({ path }) => ({ action: 'delete', target: path.name, detail: { tag: path.tag } }),
   handle: async ({ services, caller, repository, path, requireVersion }) => {
     const by = accountNameOf(caller.identity) ?? null
     await deleteByReference(services.registry, repository, { reference: { kind: 'tag', tag: path.tag }, by, check: requireVersion })

@@ -242,6 +242,26 @@ export const settingTable = [
     doc: 'Whether every request gets a line. Switch it off when a proxy in front already keeps an access log; faults are logged in any case.',
   }),
   setting({
+    key: 'audit.days',
+    schema: wholeNumber({ min: 1, max: 3650 }),
+    default: 90,
+    unit: 'days',
+    doc: 'How long events stay in the audit log. Raise it where rules ask for longer, and audit.maxRows with it, or copy the events elsewhere with "lanyard audit export".',
+  }),
+  setting({
+    key: 'audit.maxRows',
+    schema: wholeNumber({ min: 1000, max: 100_000_000 }),
+    default: 1_000_000,
+    unit: 'events',
+    doc: 'How many events the audit log holds; beyond that the oldest go. Raise it if a busy registry fills it before audit.days are over: a million events take about 300 MB of disk.',
+  }),
+  setting({
+    key: 'audit.pulls',
+    schema: truth(),
+    default: true,
+    doc: 'Whether pulls are recorded in the audit log. Switch it off where a cluster pulls so often that nothing else stays in the log for long; everything else is recorded in any case.',
+  }),
+  setting({
     key: 'metrics.access',
     schema: oneOf(['admin', 'anyone']),
     default: 'admin',

@@ -2,13 +2,13 @@
  * The gate of /v2: parses the path, finds the method's row, learns who asks, and lets nothing pass that the policy does
  * not allow. Every endpoint goes through here, HEAD, mounts and uploads included.
  */
-import { accountNameOf, type Caller } from '../../auth/identity.ts'
+import type { Caller } from '../../auth/identity.ts'
 import { catalogAccess, formatScope } from '../../auth/scope.ts'
 import { endpoints, parseTarget, type RequestTarget } from '../../oci/endpoints.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { findRepository } from '../../registry/registry.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
-import type { Context, Exchange } from '../http/exchange.ts'
+import { noteCaller, type Context, type Exchange } from '../http/exchange.ts'
 import { sourceOf } from '../http/login-source.ts'
 import { mountSourceName, queryOf } from '../http/query.ts'
 import type { Services } from '../services.ts'
@@ -22,11 +22,12 @@ const openCaller: Caller = { identity: { kind: 'anonymous' }, via: 'nothing', ac
 export async function passGate(ctx: Context, services: Services): Promise<Exchange> {
   const target = targetOf(ctx)
   ctx.state.endpoint = target.endpoint
+  ctx.state.target = target
   const action = actionOf(ctx, target)
   ctx.state.scope = scopeOf(ctx, target, action)
   // Without logins credentials mean nothing, so none are asked for and none are refused.
   const caller = services.policy.isOpen ? openCaller : await callerOf(ctx, services)
-  ctx.state.account = accountNameOf(caller.identity)
+  noteCaller(ctx, caller)
   const repository = 'name' in target ? await findRepository(services.registry, target.name) : undefined
   await admit(services, caller, { target, action, repository })
   return { ctx, services, target, caller, repository }

@@ -6,7 +6,7 @@ import type { Identity } from '../../auth/identity.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { parsePageSize } from '../../oci/paging.ts'
 import { searchFor } from '../../registry/list.ts'
-import type { Context } from '../http/exchange.ts'
+import { noteCaller, type Context } from '../http/exchange.ts'
 import { sourceOf } from '../http/login-source.ts'
 import { queryOf } from '../http/query.ts'
 import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
@@ -32,6 +32,7 @@ export async function getMetrics(ctx: Context, services: Services): Promise<void
   const { access, token } = services.settings.metrics
   if (access !== 'anyone' && !isBearer(ctx, token)) {
     const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
+    noteCaller(ctx, caller)
     authorize(services.policy, caller, { kind: 'metrics' })
   }
   replyText(ctx, await services.collectMetrics(), metricsContentType)
@@ -65,6 +66,7 @@ export async function getSearch(ctx: Context, services: Services): Promise<void>
 async function searcherOf(ctx: Context, services: Services): Promise<Identity> {
   if (services.policy.isOpen) return { kind: 'anonymous' }
   const caller = await services.authenticator.authenticate(ctx.req.headers.authorization, sourceOf(ctx, services))
+  noteCaller(ctx, caller)
   if (caller.access !== undefined) authorize(services.policy, caller, { kind: 'catalog' })
   return caller.identity
 }

@@ -12,7 +12,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import type { Session } from '../../registry/sessions.ts'
 import { signIn } from '../../registry/sign-in.ts'
 import { cookieOf, formatCookie } from '../http/cookies.ts'
-import type { Context } from '../http/exchange.ts'
+import { noteCaller, type Context } from '../http/exchange.ts'
 import { sourceOf } from '../http/login-source.ts'
 import { replyEmpty, replyJson } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
@@ -39,8 +39,8 @@ export async function callerOfSession(ctx: Context, services: Services): Promise
   const found = secret === undefined ? undefined : await services.sessions.find(secret)
   if (!found) return undefined
   if (ctx.method !== 'GET' && ctx.method !== 'HEAD') requireOwnPage(ctx, found.session)
-  ctx.state.account = found.account.name
   const caller: Caller = { identity: { kind: 'account', account: found.account }, via: 'session', access: undefined }
+  noteCaller(ctx, caller)
   return { caller, ...found }
 }
 
@@ -49,6 +49,7 @@ export async function postSession(ctx: Context, services: Services): Promise<voi
   // Nobody is signed in yet, so there is no token to ask for; that no foreign page signs its visitors in must be seen all the same.
   if (isOwnPage(ctx) === false) throw foreignPage()
   const { name, password, code } = parseSignIn(ctx, await readBody(ctx, bodyBytes, 'requestTooLarge'))
+  ctx.state.triedName = name
   const source = sourceOf(ctx, services)
   const cookieName = sessionCookieName(isSecure(ctx))
   const browser = {
@@ -57,7 +58,7 @@ export async function postSession(ctx: Context, services: Services): Promise<voi
     replaced: cookieOf(ctx.req.headers.cookie, cookieName),
   }
   const { account, session, secret } = await signIn(services, { name, password, code }, { source, browser })
-  ctx.state.account = account.name
+  noteCaller(ctx, { identity: { kind: 'account', account }, via: 'basic', access: undefined })
   const maxAgeSeconds = services.settings.auth.sessionDays * 86_400
   ctx.set('Set-Cookie', formatCookie({ name: cookieName, value: secret, maxAgeSeconds, isSecure: isSecure(ctx) }))
   replyJson(ctx, describe(account, session), neverStored)
@@ -71,6 +72,7 @@ export async function getSession(ctx: Context, services: Services): Promise<void
 /** Signs out. */
 export async function deleteSession(ctx: Context, services: Services): Promise<void> {
   const { account, session } = await requireSession(ctx, services)
+  ctx.state.deed = { action: 'session-end', target: account.name, detail: { session: session.id } }
   await services.sessions.end(account, session.id)
   const cookie = { name: sessionCookieName(isSecure(ctx)), value: '', maxAgeSeconds: 0, isSecure: isSecure(ctx) }
   replyEmpty(ctx, 204, { ...neverStored, 'Set-Cookie': formatCookie(cookie) })

@@ -41,6 +41,7 @@ export const postUpload: Handler<'uploads'> = async (exchange) => {
   const mounted = await tryMount(exchange, query)
   if (mounted) {
     services.metrics.recordUploads('mounted')
+    ctx.state.isMounted = true
     return replyCreated(exchange, mounted)
   }
   const digestText = query.get('digest')

@@ -148,6 +148,8 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'DELETE /api/v1/repositories/{name}/manifests/{digest}': { ...basic, login: apiDelete, open: openWrites, status: 404 },
   'GET /api/v1/repositories/{name}/manifests/{digest}/referrers': { ...readsRepository, status: found },
   'HEAD /api/v1/repositories/{name}/manifests/{digest}/referrers': { ...readsRepository, status: found },
+  'GET /api/v1/audit': { ...administers, status: 200 },
+  'HEAD /api/v1/audit': { ...administers, status: 200 },
   'GET /api/v1/accounts': { ...administers, status: 200 },
   'HEAD /api/v1/accounts': { ...administers, status: 200 },
   'POST /api/v1/accounts': { ...administers, ...json, status: 400, body: '{"name":"New","password":"correct horse battery"}' },

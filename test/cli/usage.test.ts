@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Command } from 'commander'
+import { addAuditCommands } from '../../cli/audit.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
@@ -27,6 +28,7 @@ function everyCommand(): Command[] {
   addRepositoryCommands(program)
   addTagCommands(program)
   addKeyCommands(program)
+  addAuditCommands(program)
   addConfigCommands(program)
   addCompletionCommand(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
@@ -92,6 +94,9 @@ test('these are the commands', () => {
     'keys list',
     'keys rotate',
     'keys revoke',
+    'audit',
+    'audit list',
+    'audit export',
     'config',
     'config print',
     'config check',
@@ -130,7 +135,7 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'config'])
+  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'config'])
     assert.match(program.stdout, new RegExp(`^ {2}${name}[| ]`, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)

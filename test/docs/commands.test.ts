@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
+import { addAuditCommands } from '../../cli/audit.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
@@ -79,6 +80,7 @@ function buildProgram(): Command {
     addRepositoryCommands,
     addTagCommands,
     addKeyCommands,
+    addAuditCommands,
     addConfigCommands,
     addCompletionCommand,
   ])
@@ -110,7 +112,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'config'])
+  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { auditActions } from '../../registry/audit.ts'
 import { errorTable } from '../../oci/errors.ts'
 import { environmentNameOf, settingRows } from '../../server/config/settings.ts'
 import { fileVariable, tokenVariable } from '../../server/config/sources.ts'
@@ -60,6 +61,21 @@ test('every metric that a document names is counted', () => {
     [],
   )
   assert.ok(named.length > known.size)
+})
+
+test('the page on the audit log names every action with its meaning, and no other', () => {
+  const named: readonly string[] = readPage('docs/audit.md').text.match(/^\| `[a-z-]+` \| .* \|$/gm) ?? []
+  const actions = Object.entries(auditActions).map(([action, meaning]) => `| \`${action}\` | ${meaning} |`)
+  assert.deepEqual(
+    actions.filter((line) => !named.includes(line)),
+    [],
+  )
+  const fields = ['id', 'at', 'actor', 'via', 'address', 'detail', 'outcome']
+  const names = named.map((line) => /`([a-z-]+)`/.exec(line)?.[1] ?? '')
+  assert.deepEqual(
+    names.filter((name) => !fields.includes(name)),
+    Object.keys(auditActions),
+  )
 })
 
 test('every reason that the README names is one of errors.ts', () => {

@@ -39,6 +39,7 @@ test('every outcome is there at nothing before it happened, so that its first on
   const samples = await sumOf(createMetrics())
   assert.deepEqual(samplesOf(samples, 'lanyard_uploads_finished_total'), noUploads)
   assert.deepEqual(samplesOf(samples, 'lanyard_logins_total'), { accepted: 0, refused: 0, busy: 0 })
+  assert.deepEqual(samplesOf(samples, 'lanyard_audit_events_total'), { ok: 0, denied: 0, failed: 0 })
 })
 
 test('a request is counted by route, method and status, its time by route and method, its bytes as they are', async () => {

@@ -4,6 +4,7 @@
 import { suite } from 'node:test'
 import { accessTokenTests } from './metadata/access-token-tests.ts'
 import { accountTests } from './metadata/account-tests.ts'
+import { auditTests } from './metadata/audit-tests.ts'
 import { blobTests } from './metadata/blob-tests.ts'
 import { grantTests } from './metadata/grant-tests.ts'
 import { manifestTests } from './metadata/manifest-tests.ts'
@@ -28,6 +29,7 @@ export function metadataSuite(name: string, create: MetadataFactory): void {
   suite(`${name} keeps blobs and their links`, () => blobTests(create))
   suite(`${name} keeps manifests and references`, () => manifestTests(create))
   suite(`${name} keeps tags`, () => tagTests(create))
+  suite(`${name} keeps the audit log`, () => auditTests(create))
   suite(`${name} keeps upload sessions`, () => uploadTests(create))
   suite(`${name} keeps browser sessions`, () => sessionTests(create))
   suite(`${name} keeps second factors`, () => secondFactorTests(create))

@@ -5,6 +5,7 @@
  */
 import * as accessTokens from '../../../storage/metadata/access-tokens.ts'
 import * as accounts from '../../../storage/metadata/accounts.ts'
+import * as audit from '../../../storage/metadata/audit.ts'
 import * as blobs from '../../../storage/metadata/blobs.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import * as grants from '../../../storage/metadata/grants.ts'
@@ -25,6 +26,7 @@ import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 export const queryModules: Readonly<Record<string, object>> = {
   'access-tokens': accessTokens,
   accounts,
+  audit,
   blobs,
   grants,
   manifests,
@@ -101,6 +103,23 @@ const accessToken = {
   expires_at_ms: null,
 }
 const grant = { namespaceId: 1, repository: '', accountId: 1, teamId: null }
+const auditEvent: audit.NewAuditRow = {
+  at_ms: 1,
+  actor: 'alice',
+  via: 'password',
+  address: '::1',
+  action: 'push',
+  target: name,
+  detail: '{}',
+  outcome: 'ok',
+  request_id: null,
+}
+const auditFilters: readonly audit.AuditFilter[] = [
+  {},
+  { actor: 'alice', action: 'push', target: name },
+  { targetPrefix: 'team/', outcome: 'ok' },
+  { fromMs: 1, toMs: 2, actor: 'alice' },
+]
 const referrers = { repositoryId, subject: digest, artifactTypes: [], after: undefined, limit: 10 }
 
 /** `module.export` → a call of it in each shape that its query can take. */
@@ -127,6 +146,18 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     database.write((tx) => accounts.changeAccount(tx, 'alice', { passwordHash: 'x', isAdmin: true, isDisabled: false })),
   'accounts.deleteAccount': (database) => database.write((tx) => accounts.deleteAccount(tx, 'bob')),
   'accounts.countAdministrators': (database) => accounts.countAdministrators(database.read, 1),
+
+  'audit.appendAuditEvents': (database) => database.write((tx) => audit.appendAuditEvents(tx, [auditEvent])),
+  'audit.listAuditEvents': (database) =>
+    each(auditFilters, (filter) =>
+      each([undefined, { atMs: 1, id: 1 }], (after) => audit.listAuditEvents(database.read, { filter, after, limit: 10 })),
+    ),
+  'audit.listAuditEventsUpwards': (database) =>
+    each(auditFilters, (filter) =>
+      each([undefined, { atMs: 1, id: 1 }], (after) => audit.listAuditEventsUpwards(database.read, { filter, after, limit: 10 })),
+    ),
+  'audit.cutAuditEvents': (database) => database.write((tx) => audit.cutAuditEvents(tx, { beforeMs: 1, upToId: 1, limit: 10 })),
+  'audit.newestAuditId': (database) => audit.newestAuditId(database.read),
 
   'blobs.linkedBlob': (database) => database.prepare(blobs.linkedBlob)({ repositoryId, digest }),
   'blobs.isLinkedSomewhere': (database) => each(filters, (filter) => blobs.isLinkedSomewhere(database.read, digest, filter)),
