@@ -5,8 +5,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { measureAccess } from './access.ts'
 import { BigFile } from './big-file.ts'
 import { compare, type Contender } from './comparison.ts'
+import { measureFloods } from './flood.ts'
 import { requireTools } from './load-tools.ts'
 import { measurePieces } from './micro.ts'
 import { floorTarget, ownTarget } from './own-targets.ts'
@@ -30,6 +32,8 @@ interface Options extends Partial<StoreSize> {
   readonly sizes: boolean
   readonly micro: boolean
   readonly profile: boolean
+  readonly access: boolean
+  readonly flood: boolean
   readonly report?: readonly string[]
 }
 
@@ -54,6 +58,8 @@ const program = new Command('npm run bench --')
   .option('--sizes', 'instead: the same requests on a small and on a filled store', false)
   .option('--micro', 'instead: the pieces of a request, each by itself', false)
   .option('--profile', 'instead: CPU profiles by part', false)
+  .option('--access', 'instead: pulls and lists where 2,000 people have 100,000 roles', false)
+  .option('--flood', 'instead: pulls and logins beside a flood of wrong logins; with --seconds 60 a minute each', false)
   .option('--report <files...>', 'instead: puts the tables of results into docs/performance.md')
 
 async function main(): Promise<void> {
@@ -105,6 +111,14 @@ async function run(bench: Bench, options: Options): Promise<void> {
   if (options.profile) {
     requireTools(['wrk'])
     return show({ kind: 'profile', ...(await profileAll(bench)) })
+  }
+  if (options.access) {
+    requireTools(['wrk'])
+    return show({ kind: 'access', ...(await measureAccess(bench)) })
+  }
+  if (options.flood) {
+    requireTools(['wrk'])
+    return show({ kind: 'flood', ...(await measureFloods(bench)) })
   }
   if (options.sizes) return runSizes(bench, options, { save, show })
   const rows = selectRows(allRows(bench.amounts), options.only)

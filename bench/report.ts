@@ -4,7 +4,9 @@
  * A section of the page begins with `<!-- bench: KIND -->` and ends with `<!-- bench end -->`; what stands between is replaced.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import type { AccessResult } from './access.ts'
 import type { Comparison, RowResult, TargetFigures } from './comparison.ts'
+import type { FloodResult } from './flood.ts'
 import type { MachineFacts } from './machine.ts'
 import type { MicroResult } from './micro.ts'
 import type { ProfileResult, Profiles } from './profile.ts'
@@ -17,10 +19,14 @@ export type Report =
   | ({ readonly kind: 'sizes' } & SizeComparison)
   | ({ readonly kind: 'micro' } & MicroResult)
   | ({ readonly kind: 'profile' } & Profiles)
+  | ({ readonly kind: 'access' } & AccessResult)
+  | ({ readonly kind: 'flood' } & FloodResult)
 
 export function renderReport(report: Report): string {
   if (report.kind === 'comparison') return renderComparison(report)
   if (report.kind === 'sizes') return renderSizes(report)
+  if (report.kind === 'access') return renderAccess(report)
+  if (report.kind === 'flood') return renderFlood(report)
   return report.kind === 'micro' ? renderMicro(report) : renderProfiles(report)
 }
 
@@ -134,6 +140,45 @@ function renderProfile({ title, requests, microsecondsPerRequest, parts }: Profi
     ...table(['Part', 'µs', 'share'], lines),
     '',
   ]
+}
+
+function renderAccess({ machine, othersShare, full, pulls, pages }: AccessResult): string {
+  const count = (value: number): string => value.toLocaleString('en')
+  const held = `${count(full.accounts)} accounts, ${count(full.namespaces)} namespaces, ${count(full.grants)} roles, ${count(full.auditEvents)} events`
+  return [
+    ...describeMachine(machine, othersShare),
+    `The full store holds ${held}; one worker.`,
+    '',
+    ...table(
+      ['Manifest by tag, with a token', 'small store, req/s', 'full store, req/s', "of the administrator's"],
+      pulls.map(({ who, small, full, ofAdministrator }) => [who, spread(small), spread(full), ratio(ofAdministrator)]),
+    ),
+    '',
+    ...table(
+      ['Page of 100 on the full store', 'median', 'slowest'],
+      pages.map(({ path, medianMs, slowestMs }) => [`\`${path}\``, duration(medianMs / 1e3), duration(slowestMs / 1e3)]),
+    ),
+  ].join('\n')
+}
+
+function renderFlood({ machine, othersShare, bcryptCost, connections, seconds, floods }: FloodResult): string {
+  return [
+    ...describeMachine(machine, othersShare),
+    `${connections} connections for ${seconds} s each, bcrypt at cost ${bcryptCost}, two workers; the pulls are one after the other.`,
+    '',
+    ...table(
+      ['Flood', 'req/s', 'pulls/s beside it', 'of those beside the plain one', 'right logins', 'slowest', 'turned away'],
+      floods.map(({ title, requestsPerSecond, pullsPerSecond, ratio, logins }) => [
+        title,
+        number(requestsPerSecond),
+        number(pullsPerSecond),
+        ratio.toFixed(2),
+        String(logins.count),
+        duration(logins.slowestMs / 1e3),
+        String(logins.refused),
+      ]),
+    ),
+  ].join('\n')
 }
 
 function describeMachine(machine: MachineFacts, othersShare: number): string[] {
