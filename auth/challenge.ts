@@ -14,14 +14,22 @@ export interface Challenge {
   readonly scope?: string | undefined
   /** Present when a token came and was of no use. */
   readonly error?: 'invalid_token' | 'insufficient_scope' | undefined
+  /** For people: docker prints it in place of words of its own. Double quotes become single ones. */
+  readonly description?: string | undefined
 }
 
 /**
  * The value of `WWW-Authenticate`. Never Basic beside it: docker would run both handlers and lose its token.
  * Source: RFC 6750 section 3; the token authentication of the Distribution project.
  */
-export function bearerChallenge({ realm, service, scope, error }: Challenge): string {
-  const parameters = { realm, service, scope: scope === '' ? undefined : scope, error }
+export function bearerChallenge({ realm, service, scope, error, description }: Challenge): string {
+  const parameters = {
+    realm,
+    service,
+    scope: scope === '' ? undefined : scope,
+    error,
+    error_description: description?.replaceAll('"', "'"),
+  }
   const quoted = Object.entries(parameters).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return `Bearer ${quoted.map(([key, value]) => `${key}="${quotable(value)}"`).join(',')}`
 }

@@ -82,7 +82,7 @@ function challengeFor(ctx: Context, services: Services, fault: RegistryError): s
     realm: `${ctx.state.origin}/token`,
     service: services.serviceName,
     ...(ctx.state.scope === undefined ? {} : { scope: ctx.state.scope }),
-    ...(fault.reason in error ? { error: error[fault.reason as keyof typeof error] } : {}),
+    ...(fault.reason in error ? { error: error[fault.reason as keyof typeof error], description: fault.message } : {}),
   })
 }
 

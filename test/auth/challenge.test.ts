@@ -16,6 +16,10 @@ test('the challenge is one Bearer with quoted values', () => {
     'Bearer realm="https://reg.example:5000/token",service="reg.example:5000",scope="repository:a/b:pull,push repository:c:pull",error="insufficient_scope"',
   )
   assert.match(bearerChallenge({ ...base, error: 'invalid_token' }), /,error="invalid_token"$/)
+  assert.match(
+    bearerChallenge({ ...base, error: 'insufficient_scope', description: 'the token "ci" covers pull, not push' }),
+    /,error="insufficient_scope",error_description="the token 'ci' covers pull, not push"$/,
+  )
 })
 
 test('where there are no tokens the challenge is one Basic', () => {

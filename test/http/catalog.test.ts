@@ -105,7 +105,7 @@ test('the catalog', async (t) => {
   await t.test('a token for a repository is none for the catalog', async () => {
     for (const user of ['admin', 'alice', undefined]) {
       const as = await tokenFor(registry, user, 'repository:bob/public:pull')
-      const gives = { 'WWW-Authenticate': /scope="registry:catalog:\*",error="insufficient_scope"$/ }
+      const gives = { 'WWW-Authenticate': /scope="registry:catalog:\*",error="insufficient_scope",error_description="[^"]+"$/ }
       await checkRow(registry, { rule: '', path, as, status: 401, code: 'UNAUTHORIZED', gives })
     }
   })
