@@ -40,7 +40,12 @@ export async function callerOfSession(ctx: Context, services: Services): Promise
   if (!found) return undefined
   if (ctx.method !== 'GET' && ctx.method !== 'HEAD') requireOwnPage(ctx, found.session)
   ctx.state.account = found.account.name
-  const caller: Caller = { identity: { kind: 'account', account: found.account }, via: 'session', access: undefined }
+  const caller: Caller = {
+    identity: { kind: 'account', account: found.account },
+    via: 'session',
+    access: undefined,
+    sessionId: found.session.id,
+  }
   return { caller, ...found }
 }
 
