@@ -129,6 +129,20 @@ export function covers(scopes: readonly TokenScope[], action: TokenAction, name?
   return scopes.some(({ actions, repositories }) => actions.includes(action) && fits(repositories))
 }
 
+/** Whether these scopes hold all that the others do: each action of each pattern within one pattern of theirs. */
+export function includesScopes(scopes: readonly TokenScope[], others: readonly TokenScope[]): boolean {
+  return others.every((other) =>
+    other.actions.every((action) =>
+      scopes.some(({ actions, repositories }) => actions.includes(action) && includesPattern(repositories, other.repositories)),
+    ),
+  )
+}
+
+/** Whether every name that fits the other pattern fits this one. */
+function includesPattern(pattern: string, other: string): boolean {
+  return pattern.endsWith('*') ? other.startsWith(pattern.slice(0, -1)) : pattern === other
+}
+
 /** The names on which these scopes hold the action, as ranges that do not overlap, in order; undefined: every name. */
 export function coveredNames(scopes: readonly TokenScope[], action: TokenAction): readonly NameRange[] | undefined {
   const patterns = scopes.filter(({ actions }) => actions.includes(action)).map(({ repositories }) => repositories)

@@ -6,9 +6,9 @@
  */
 import { RegistryError } from '../oci/errors.ts'
 import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
-import { describeTokenScopes } from './access-token.ts'
+import { describeTokenScopes, type TokenScope } from './access-token.ts'
 import type { Account, AccountIdentity, Caller, HeldToken, Identity } from './identity.ts'
-import { isAllowed, isWithinToken, type PolicySettings, type Request } from './policy.ts'
+import { isAllowed, isWithinToken, mayGiveOut, type PolicySettings, type Request } from './policy.ts'
 import { leastRoleFor, type Role } from './roles.ts'
 import { catalogAccess, covers, formatScope, type Access, type Action, type WantedAction } from './scope.ts'
 
@@ -31,6 +31,17 @@ export function authorize(settings: PolicySettings, caller: Caller, request: Req
   // An anonymous token that no longer suffices counts as too narrow: with that word clients fetch another or ask for a login.
   const reason = caller.identity.kind === 'anonymous' ? 'scopeInsufficient' : 'denied'
   throw new RegistryError(reason, { message: lacksRight(caller.identity, request) })
+}
+
+/**
+ * Returns if the caller may give out an access token of these scopes.
+ * @throws {RegistryError} denied: by an access token that does not hold them itself
+ */
+export function authorizeScopes({ identity }: Caller, scopes: readonly TokenScope[]): void {
+  if (mayGiveOut(identity, scopes) || identity.kind !== 'account' || !identity.token) return
+  const { name, scopes: held } = identity.token
+  const message = `the access token "${name}" covers ${describeTokenScopes(held)}, and gives out none for ${describeTokenScopes(scopes)}: sign in with the password`
+  throw new RegistryError('denied', { message })
 }
 
 function isCovered(access: readonly Access[] | undefined, request: Request): boolean {
@@ -101,6 +112,7 @@ function namespaceIn(request: Request): string | undefined {
 
 /** The same whether or not the account could: otherwise a narrow token would tell which repositories there are beyond it. */
 function lacksTokenScope({ account }: AccountIdentity, token: HeldToken, request: Request): string {
+  if (request.kind === 'credentials') return `no access token may ${inWords(request)}: sign in with the password`
   const missing = request.kind === 'repository' ? `${nouns[request.action]} ${request.name}` : `what it takes to ${inWords(request)}`
   const toAsk = account.robotOf === undefined ? account.name : `an owner of ${account.robotOf}`
   return `the access token "${token.name}" covers ${describeTokenScopes(token.scopes)}, not ${missing}: ask ${toAsk} for a token that does`
@@ -117,6 +129,7 @@ function inWords(request: Request): string {
   if (request.kind === 'namespace') return `${request.action} the namespace ${request.namespace}`
   if (request.kind === 'team') return `${teamVerbs[request.action]} the team ${request.team}`
   if (request.kind === 'account') return `see or change the account ${request.account}`
+  if (request.kind === 'credentials') return 'change the password or the second factor of an account'
   return wholeRegistry[request.kind]
 }
 

@@ -69,6 +69,8 @@ export interface Caller {
   readonly via: 'nothing' | 'basic' | 'bearer' | 'session'
   /** What the bearer token covers; undefined: not limited by a token. */
   readonly access: readonly Access[] | undefined
+  /** Of the browser whose cookie showed it. */
+  readonly sessionId?: number
 }
 
 /** The account's name for logs and rows; undefined for the anonymous caller. */

@@ -7,7 +7,7 @@
  * Pure: no clock, no rows, no HTTP; what grants give a caller is looked up by registry/rights.ts and stands in the request.
  */
 import { isRepositoryName, namespaceOf, type NameRange, type RepositoryName } from '../oci/repository-name.ts'
-import { coveredNames, covers } from './access-token.ts'
+import { coveredNames, covers, includesScopes, type TokenScope } from './access-token.ts'
 import type { Account, Identity } from './identity.ts'
 import { allows, pullableBy, type Grant, type GrantedRole } from './roles.ts'
 import { repositoryActions, type Access, type Action } from './scope.ts'
@@ -59,6 +59,8 @@ export type Request =
     }
   /** To see or change what concerns one account; those of others are administration. */
   | { readonly kind: 'account'; readonly account: string }
+  /** To change the own password or second factor: what opens the account, so that no access token will do. */
+  | { readonly kind: 'credentials'; readonly account: string }
   | { readonly kind: 'metrics' }
 
 /**
@@ -73,20 +75,31 @@ export function isAllowed(settings: PolicySettings, identity: Identity, request:
 export function isWithinToken(identity: Identity, request: Request): boolean {
   const token = identity.kind === 'account' ? identity.token : undefined
   if (!token || request.kind === 'base' || request.kind === 'catalog') return true
+  if (request.kind === 'credentials') return false
   if (request.kind === 'repository') return covers(token.scopes, request.action, request.name)
   return covers(token.scopes, 'admin', request.kind === 'settings' ? request.name : undefined)
+}
+
+/** Whether this identity may give out an access token of these scopes: by an access token none that does more than it. */
+export function mayGiveOut(identity: Identity, scopes: readonly TokenScope[]): boolean {
+  const token = identity.kind === 'account' ? identity.token : undefined
+  return !token || includesScopes(token.scopes, scopes)
 }
 
 function mayAccount(settings: PolicySettings, identity: Identity, request: Request): boolean {
   const account = identity.kind === 'account' ? identity.account : undefined
   if (account?.isDisabled) return false
-  if (account?.isAdmin && account.kind === 'person') return true
+  if (isAdministrator(account) && request.kind !== 'credentials') return true
   // Anyone may ask for the catalog: the answer holds only what `listableBy` lets through.
   if (request.kind === 'base' || request.kind === 'catalog') return true
   if (request.kind === 'repository') return settings.isOpen || mayUse(settings, account, request)
   if (request.kind === 'settings') return roleOf(account, namespaceOf(request.name), request) === 'owner'
   if (request.kind === 'namespace') return mayTouch(account, request)
   return account?.kind === 'person' && mayManage(settings, account, request)
+}
+
+function isAdministrator(account: Account | undefined): boolean {
+  return account !== undefined && account.isAdmin && account.kind === 'person'
 }
 
 function mayUse(settings: PolicySettings, account: Account | undefined, request: Request & { kind: 'repository' }): boolean {
@@ -106,7 +119,7 @@ function mayTouch(account: Account | undefined, request: Request & { kind: 'name
 function mayManage(settings: PolicySettings, account: Account, request: Request): boolean {
   if (request.kind === 'team') return teamActions[request.membership ?? 'stranger'].includes(request.action)
   if (request.kind === 'namespaceCreation') return mayCreateNamespaces(settings, account)
-  return request.kind === 'account' && account.name === request.account
+  return (request.kind === 'account' || request.kind === 'credentials') && account.name === request.account
 }
 
 const teamActions: Readonly<Record<'stranger' | 'member' | 'manager', readonly string[]>> = {

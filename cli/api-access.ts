@@ -4,6 +4,7 @@
  */
 import { Option, type Command } from 'commander'
 import type { Caller } from '../auth/identity.ts'
+import { unknownSource } from '../auth/login-attempts.ts'
 import { Rights } from '../registry/rights.ts'
 import type { Deed, Got, Operation, Schema, Sent, Shape } from '../server/api/operation.ts'
 import { perform } from '../server/api/perform.ts'
@@ -26,12 +27,16 @@ export function addApiFlags(command: Command): Command {
   return addDataFlags(command)
 }
 
-/** Runs `work` where the command's flags say. @throws {CommandError} they contradict each other */
-export async function withApi(command: Command, work: (api: Api) => Promise<void>): Promise<void> {
+/**
+ * Runs `work` where the command's flags say.
+ * @param options.mayCreate makes a data folder that is not there, as withDatabase says
+ * @throws {CommandError} they contradict each other
+ */
+export async function withApi(command: Command, work: (api: Api) => Promise<void>, { mayCreate = false } = {}): Promise<void> {
   const { server, token, user } = command.opts<{ server?: string; token?: string; user?: string }>()
   if (server !== undefined) return work(new RemoteApi(server, await authorizationOf({ token, user })))
   if (token !== undefined || user !== undefined) throw new CommandError('--token and --user go with --server: the data folder asks nobody')
-  const { settings } = await readyFolder(command)
+  const { settings } = await readyFolder(command, { mayCreate })
   const services = await createServices(settings, {
     log: createSilentLogger(),
     metrics: createMetrics(),
@@ -72,6 +77,7 @@ class LocalApi implements Api {
     const deeds: Deed[] = []
     const { body } = await perform(this.#services, operation as unknown as Operation, {
       caller: operator,
+      source: unknownSource,
       path: { ...sent.path },
       query: Object.fromEntries(query),
       readBody: async () => sent.body,
@@ -83,4 +89,15 @@ class LocalApi implements Api {
     if (done) await audit(this.#services.registry.database, done)
     return body as Got<A>
   }
+}
+
+/** The address of the registry that a command works on, as it was given; undefined: it works on the data folder. */
+export function serverOf(command: Command): string | undefined {
+  return command.opts<{ server?: string }>().server
+}
+
+/** @throws {CommandError} standard input is to hold a secret and the password of `--user`, too */
+export function requireFreeInput(command: Command): void {
+  if (command.opts<{ user?: string }>().user === undefined || process.stdin.isTTY) return
+  throw new CommandError(`standard input holds one secret, not the password of --user beside it: sign in with ${tokenVariable}`)
 }

@@ -3,8 +3,9 @@
  * and how a token is shown in a table and as JSON.
  */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { describeTokenScopes, parseTokenScopes, type TokenScope } from '../auth/access-token.ts'
-import type { AccessTokenFacts } from '../registry/access-tokens.ts'
+import { describeTokenScopes, parseTokenScopes, type TokenAction } from '../auth/access-token.ts'
+import type { getToken } from '../server/api/access-tokens.ts'
+import type { Got } from '../server/api/operation.ts'
 import { parseDuration, parseLifetime } from './lifetime.ts'
 import { CommandError } from './terminal.ts'
 
@@ -40,64 +41,53 @@ export function addRotationOptions(command: Command): Command {
     .option('--expires <time>', 'how long the new secret lives, such as 90d or never (without it: as long as the old one was given)')
 }
 
-/** @throws {RegistryError} parameterInvalid: nothing, or something that is no pattern */
-export function scopesOf(options: ScopeOptions, { isAdmin = false } = {}): TokenScope[] {
+/** What an operation takes. */
+export interface SentScope {
+  actions: TokenAction[]
+  repositories: string
+}
+
+/** @throws {CommandError} nothing @throws {RegistryError} parameterInvalid: something that is no pattern */
+export function scopesOf(options: ScopeOptions, { isAdmin = false } = {}): SentScope[] {
   const of = (patterns: readonly string[] | undefined, ...actions: readonly string[]) =>
     (patterns ?? []).map((repositories) => ({ actions, repositories }))
   const scopes = [...of(options.pull, 'pull'), ...of(options.push, 'pull', 'push'), ...of(options.delete, 'pull', 'delete')]
   if (isAdmin) scopes.push({ actions: ['admin'], repositories: '*' })
   if (scopes.length === 0)
     throw new CommandError("say what the token is for: --pull, --push or --delete with repositories, such as --pull 'team/*'")
-  return parseTokenScopes(scopes)
+  return parseTokenScopes(scopes).map(({ actions, repositories }) => ({ actions: [...actions], repositories }))
 }
 
-/** undefined: never. @throws {CommandError} */
-export function expiryOf({ expires = usualLife }: LifeOptions, nowMs: number): number | undefined {
+/** What an operation that makes a token takes: null lives for ever. @throws {CommandError} */
+export function lifeOf({ expires = usualLife }: LifeOptions): number | null {
   const lifeMs = parseLifetime(expires)
-  return lifeMs === undefined ? undefined : nowMs + lifeMs
+  return lifeMs === undefined ? null : lifeMs / 1000
 }
 
-/** @throws {CommandError} */
-export function rotationOf(options: LifeOptions, nowMs: number): { overlapMs: number; expiresAtMs: number | undefined | 'same' } {
-  const overlapMs = options.overlap === undefined ? 0 : parseDuration(options.overlap)
-  return { overlapMs, expiresAtMs: options.expires === undefined ? 'same' : expiryOf(options, nowMs) }
+/** What an operation that rotates one takes. @throws {CommandError} */
+export function rotationOf(options: LifeOptions): { overlapSeconds: number; lifetimeSeconds?: number | null } {
+  const overlapSeconds = options.overlap === undefined ? 0 : parseDuration(options.overlap) / 1000
+  return { overlapSeconds, ...(options.expires === undefined ? {} : { lifetimeSeconds: lifeOf(options) }) }
 }
+
+/** What the API tells of a token. */
+export type ShownToken = Omit<Got<NonNullable<typeof getToken.answer.schema>>, never>
 
 export const tokenHead = ['COVERS', 'STATUS', 'EXPIRES', 'LAST USED'] as const
 
 /** The cells below tokenHead. */
-export function tokenCells(token: AccessTokenFacts): string[] {
-  const used = token.lastUsedFrom === undefined ? timeOf(token.lastUsedAtMs) : `${timeOf(token.lastUsedAtMs)} from ${token.lastUsedFrom}`
-  return [describeTokenScopes(token.scopes), token.status, timeOf(token.expiresAtMs), used]
-}
-
-/** For scripts; null in place of a time that there is not. */
-export function tokenJson(token: AccessTokenFacts): Record<string, unknown> {
-  return {
-    name: token.name,
-    hint: token.hint,
-    scopes: token.scopes,
-    status: token.status,
-    created: timeOrNull(token.createdAtMs),
-    expires: timeOrNull(token.expiresAtMs),
-    lastUsed: timeOrNull(token.lastUsedAtMs),
-    lastUsedFrom: token.lastUsedFrom ?? null,
-  }
+export function tokenCells({ scopes, status, expiresAt, lastUsedAt, lastUsedFrom }: ShownToken): string[] {
+  const used = lastUsedFrom === null ? (lastUsedAt ?? never) : `${lastUsedAt ?? never} from ${lastUsedFrom}`
+  return [describeTokenScopes(scopes), status, expiresAt ?? never, used]
 }
 
 /** One sentence about a new token, without its secret. */
-export function announce(token: AccessTokenFacts): string {
-  const until = token.expiresAtMs === undefined ? 'and does not expire' : `until ${timeOf(token.expiresAtMs)}`
-  return `it covers ${describeTokenScopes(token.scopes)} ${until}; the secret is shown only this once`
+export function announce({ scopes, expiresAt }: Pick<ShownToken, 'scopes' | 'expiresAt'>): string {
+  const until = expiresAt === null ? 'and does not expire' : `until ${expiresAt}`
+  return `it covers ${describeTokenScopes(scopes)} ${until}; the secret is shown only this once`
 }
 
-function timeOf(atMs: number | undefined): string {
-  return timeOrNull(atMs) ?? 'never'
-}
-
-function timeOrNull(atMs: number | undefined): string | null {
-  return atMs === undefined ? null : new Date(atMs).toISOString()
-}
+const never = 'never'
 
 function collect(pattern: string, before: readonly string[] | undefined): readonly string[] {
   if (pattern.startsWith('--')) throw new InvalidArgumentError('It is an option, not a pattern.')

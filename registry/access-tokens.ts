@@ -14,12 +14,14 @@ import {
   findAccessToken,
   holderBySecret,
   listAccessTokens,
+  listTokensInUse,
   noteTokenUse,
   type AccessTokenRow,
 } from '../storage/metadata/access-tokens.ts'
-import { accountByName } from '../storage/metadata/accounts.ts'
+import { accountByName, type AccountRow } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import type { Reader, Writer } from '../storage/metadata/schema.ts'
+import { pageOf, type Page, type PageRequest } from './list.ts'
 import type { InFlight } from './registry.ts'
 
 const dayMs = 24 * 60 * 60_000
@@ -61,7 +63,7 @@ export interface TokenWish {
   readonly nowMs: number
 }
 
-/** For a person. @throws {RegistryError} parameterInvalid: no such account, no name for a token, one that the account has already, an expiry that is over, or too many tokens */
+/** For a person. @throws {RegistryError} accountUnknown; nameTaken; parameterInvalid: no name for a token, an expiry that is over, a robot, or too many tokens */
 export async function makeToken(database: Database, wish: TokenWish): Promise<MadeToken> {
   return database.write(async (tx) => {
     const made = await makeTokenIn(tx, wish)
@@ -75,11 +77,11 @@ export async function makeTokenIn(tx: Writer, wish: TokenWish): Promise<MadeToke
   const { account: accountName, name, scopes, expiresAtMs, nowMs } = wish
   if (!namePattern.test(name)) throw invalid('the name of a token has 1 to 64 letters, digits, dots, dashes and underscores')
   if (expiresAtMs !== undefined && !(expiresAtMs > nowMs)) throw invalid('a token must expire later than now')
-  const account = await accountByName.first(tx, { name: accountName })
-  if (!account) throw unknownAccount(accountName)
+  const account = await getHolder(tx, accountName)
   const present = await findAccessToken(tx, account.id, name)
   if (present && statusOf(present, nowMs) === 'active') {
-    throw invalid(`${accountName} has an access token "${name}" already: rotate it, or revoke it first`)
+    const message = `${accountName} has an access token "${name}" already: rotate it, or revoke it first`
+    throw new RegistryError('nameTaken', { message })
   }
   if (present) await changeAccessToken(tx, present.id, { name: retiredName(present) })
   await makeRoom(tx, account, nowMs)
@@ -111,19 +113,21 @@ export interface NamedToken {
   readonly account: string
   readonly name: string
   readonly nowMs: number
+  /** Says no, by what it throws, to a token that is not what was expected; runs within the transaction. */
+  readonly check?: (current: AccessTokenFacts) => void
 }
 
-/** Ends it now. Repeating that changes nothing. @throws {RegistryError} parameterInvalid: no such account or token */
+/** Ends it now. Repeating that changes nothing. @throws {RegistryError} accountUnknown, accessTokenUnknown; and what `check` throws */
 export async function revokeToken(database: Database, named: NamedToken): Promise<void> {
   await database.write(async (tx) => {
-    const { id, revoked_at_ms: before } = await getToken(tx, named)
+    const { id, revoked_at_ms: before } = await getCurrent(tx, named)
     if (before === null) await changeAccessToken(tx, id, { revoked_at_ms: named.nowMs })
   })
 }
 
 /**
  * Ends the token that a secret shows, whosever it is: for one that was found where it should not be.
- * @returns whose it is and its name. @throws {RegistryError} parameterInvalid: nobody's
+ * @returns whose it is and its name. @throws {RegistryError} accessTokenUnknown: nobody's
  */
 export async function revokeSecret(
   database: Database,
@@ -131,19 +135,34 @@ export async function revokeSecret(
 ): Promise<{ account: string; name: string }> {
   return database.write(async (tx) => {
     const holder = await holderBySecret.first(tx, { secretHash: hashAccessToken(secret) })
-    if (!holder) throw invalid('nobody has this access token: it is of another registry, or was forgotten after it ended')
+    if (!holder) throw unknownToken('nobody has this access token: it is of another registry, or was forgotten after it ended')
     if (holder.revoked_at_ms === null) await changeAccessToken(tx, holder.token_id, { revoked_at_ms: nowMs })
     return { account: holder.name, name: holder.token_name }
   })
 }
 
-/** Gives a token other scopes. @throws {RegistryError} parameterInvalid: no such account or token, or it has ended */
-export async function changeTokenScopes(database: Database, named: NamedToken & { readonly scopes: readonly TokenScope[] }): Promise<void> {
-  await database.write(async (tx) => {
-    const row = await getToken(tx, named)
-    requireActive(row, named)
-    await changeAccessToken(tx, row.id, { scopes: JSON.stringify(named.scopes) })
+export interface ScopeChange extends NamedToken {
+  readonly scopes: readonly TokenScope[]
+}
+
+/**
+ * Gives a person's token other scopes.
+ * @throws {RegistryError} accountUnknown, accessTokenUnknown; parameterInvalid: it has ended, or is a robot's; and what `check` throws
+ */
+export async function changeTokenScopes(database: Database, change: ScopeChange): Promise<AccessTokenFacts> {
+  return database.write(async (tx) => {
+    const account = await getHolder(tx, change.account)
+    if (account.kind === 'robot') throw invalid(`"${change.account}" is a robot: change what it may do by its namespace`)
+    return changeTokenScopesIn(tx, change)
   })
+}
+
+/** The same within a transaction and for a robot too. */
+export async function changeTokenScopesIn(tx: Writer, change: ScopeChange): Promise<AccessTokenFacts> {
+  const row = await getCurrent(tx, change)
+  requireActive(row, change)
+  await changeAccessToken(tx, row.id, { scopes: JSON.stringify(change.scopes) })
+  return factsOf(await getToken(tx, change), change.nowMs)
 }
 
 export interface Rotation extends NamedToken {
@@ -155,37 +174,58 @@ export interface Rotation extends NamedToken {
 
 /**
  * A new secret for a token, under its name and with its scopes. The old one goes on for a while, under its name and a number.
- * @throws {RegistryError} parameterInvalid: no such account or token, or it has ended
+ * @throws {RegistryError} accountUnknown, accessTokenUnknown; parameterInvalid: it has ended; and what `check` throws
  */
 export async function rotateToken(database: Database, rotation: Rotation): Promise<MadeToken> {
+  return database.write((tx) => rotateTokenIn(tx, rotation))
+}
+
+/** The same within a transaction. */
+export async function rotateTokenIn(tx: Writer, rotation: Rotation): Promise<MadeToken> {
   const { account, name, nowMs, overlapMs } = rotation
-  return database.write(async (tx) => {
-    const old = await getToken(tx, rotation)
-    requireActive(old, rotation)
-    const endMs = Math.min(old.expires_at_ms ?? Infinity, nowMs + overlapMs)
-    const end = overlapMs > 0 ? { expires_at_ms: endMs } : { revoked_at_ms: nowMs }
-    await changeAccessToken(tx, old.id, { name: retiredName(old), ...end })
-    const lifeMs = old.expires_at_ms === null ? undefined : old.expires_at_ms - old.created_at_ms
-    const sameMs = lifeMs === undefined ? undefined : nowMs + lifeMs
-    const expiresAtMs = rotation.expiresAtMs === 'same' ? sameMs : rotation.expiresAtMs
-    return makeTokenIn(tx, { account, name, scopes: scopesOf(old), expiresAtMs, nowMs })
+  const old = await getCurrent(tx, rotation)
+  requireActive(old, rotation)
+  const endMs = Math.min(old.expires_at_ms ?? Infinity, nowMs + overlapMs)
+  const end = overlapMs > 0 ? { expires_at_ms: endMs } : { revoked_at_ms: nowMs }
+  await changeAccessToken(tx, old.id, { name: retiredName(old), ...end })
+  const lifeMs = old.expires_at_ms === null ? undefined : old.expires_at_ms - old.created_at_ms
+  const sameMs = lifeMs === undefined ? undefined : nowMs + lifeMs
+  const expiresAtMs = rotation.expiresAtMs === 'same' ? sameMs : rotation.expiresAtMs
+  return makeTokenIn(tx, { account, name, scopes: scopesOf(old), expiresAtMs, nowMs })
+}
+
+/** One page of an account's tokens by name, ended ones too. @throws {RegistryError} accountUnknown */
+export async function tokensOf(
+  database: Database,
+  page: PageRequest & { readonly account: string; readonly nowMs: number },
+): Promise<Page<AccessTokenFacts>> {
+  const { id: accountId } = await getHolder(database.read, page.account)
+  return pageOf(page, async (limit) => {
+    const rows = await listAccessTokens(database.read, { accountId, after: page.after, limit })
+    return rows.map((row) => factsOf(row, page.nowMs))
   })
 }
 
-/** One page of an account's tokens by name, ended ones too. @throws {RegistryError} parameterInvalid: no such account */
-export async function tokensOf(
-  database: Database,
-  page: { account: string; after: string | undefined; limit: number; nowMs: number },
-): Promise<AccessTokenFacts[]> {
-  const account = await accountByName.first(database.read, { name: page.account })
-  if (!account) throw unknownAccount(page.account)
-  const rows = await listAccessTokens(database.read, { accountId: account.id, after: page.after, limit: page.limit })
-  return rows.map((row) => factsOf(row, page.nowMs))
+/** All of an account's tokens, of which there are not many. @throws {RegistryError} accountUnknown */
+export async function allTokensOf(db: Reader, account: string, nowMs: number): Promise<AccessTokenFacts[]> {
+  const { id: accountId } = await getHolder(db, account)
+  const rows = await listAccessTokens(db, { accountId, after: undefined, limit: maxTokensPerAccount })
+  return rows.map((row) => factsOf(row, nowMs))
 }
 
-/** All of an account's tokens, of which there are not many. @throws {RegistryError} parameterInvalid: no such account */
-export async function allTokensOf(database: Database, account: string, nowMs: number): Promise<AccessTokenFacts[]> {
-  return tokensOf(database, { account, after: undefined, limit: maxTokensPerAccount, nowMs })
+/** Of several accounts, by their ids, those that are in use and those that have ended under the name that they were given. */
+export async function tokensInUse(
+  db: Reader,
+  { accountIds, nowMs }: { accountIds: readonly number[]; nowMs: number },
+): Promise<ReadonlyMap<number, readonly AccessTokenFacts[]>> {
+  const rows = accountIds.length === 0 ? [] : await listTokensInUse(db, { accountIds, nowMs })
+  const byAccount = Map.groupBy(rows, (row) => row.account_id)
+  return new Map(Array.from(byAccount, ([id, group]) => [id, group.map((row) => factsOf(row, nowMs))]))
+}
+
+/** @throws {RegistryError} accountUnknown, accessTokenUnknown */
+export async function tokenNamed(database: Database, named: NamedToken): Promise<AccessTokenFacts> {
+  return factsOf(await getToken(database.read, named), named.nowMs)
 }
 
 /** Notes the last use of tokens, at most once a minute for each: its row is not written for every request. */
@@ -223,12 +263,23 @@ function isRecent(atMs: number | undefined, nowMs: number): boolean {
   return atMs !== undefined && nowMs - atMs < useIntervalMs && atMs <= nowMs
 }
 
-async function getToken(db: Reader, { account: accountName, name }: { account: string; name: string }): Promise<AccessTokenRow> {
-  const account = await accountByName.first(db, { name: accountName })
-  if (!account) throw unknownAccount(accountName)
-  const row = await findAccessToken(db, account.id, name)
-  if (!row) throw invalid(`${accountName} has no access token "${name}"`)
+/** What is about to be changed, after a look at it. */
+async function getCurrent(tx: Writer, named: NamedToken): Promise<AccessTokenRow> {
+  const row = await getToken(tx, named)
+  named.check?.(factsOf(row, named.nowMs))
   return row
+}
+
+async function getToken(db: Reader, { account, name }: { account: string; name: string }): Promise<AccessTokenRow> {
+  const row = await findAccessToken(db, (await getHolder(db, account)).id, name)
+  if (!row) throw unknownToken(`${account} has no access token "${name}"`)
+  return row
+}
+
+async function getHolder(db: Reader, name: string): Promise<AccountRow> {
+  const account = await accountByName.first(db, { name })
+  if (!account) throw new RegistryError('accountUnknown', { message: `there is no account "${name}"` })
+  return account
 }
 
 function requireActive(row: AccessTokenRow, { account, name, nowMs }: NamedToken): void {
@@ -264,8 +315,8 @@ function factsOf(row: AccessTokenRow, nowMs: number): AccessTokenFacts {
   }
 }
 
-function unknownAccount(name: string): RegistryError {
-  return invalid(`there is no account "${name}"`)
+function unknownToken(message: string): RegistryError {
+  return new RegistryError('accessTokenUnknown', { message })
 }
 
 function invalid(message: string): RegistryError {

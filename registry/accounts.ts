@@ -16,6 +16,7 @@ import {
   deleteAccount,
   hasAccounts,
   listAccounts,
+  type AccountWish,
   type AccountChange,
   type AccountRow,
 } from '../storage/metadata/accounts.ts'
@@ -133,9 +134,19 @@ export async function getAccount(database: Database, name: string): Promise<Acco
   return row
 }
 
-/** One page of accounts by name. */
-export async function accountsPage(database: Database, page: PageRequest): Promise<Page<AccountRow>> {
-  return pageOf(page, (limit) => listAccounts(database.read, { after: page.after, limit }))
+/** As those who sign in are known. @throws {RegistryError} accountUnknown */
+export async function accountNamed(database: Database, name: string): Promise<Account> {
+  const account = accountOf(await accountByName.first(database.read, { name }))
+  if (!account) throw unknownAccount(name)
+  return account
+}
+
+/** One page of accounts by name, of those that are asked for. */
+export async function accountsPage(
+  database: Database,
+  { only = {}, ...page }: PageRequest & { readonly only?: AccountWish },
+): Promise<Page<AccountRow>> {
+  return pageOf(page, (limit) => listAccounts(database.read, { ...only, after: page.after, limit }))
 }
 
 /** All accounts by name. */

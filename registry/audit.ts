@@ -38,6 +38,7 @@ export const auditActions = {
   grant: 'a role was given, or changed',
   revoke: 'a role was taken away',
   'token-add': 'an access token was made',
+  'token-change': 'what an access token covers was changed',
   'token-rotate': 'an access token got a new secret',
   'token-revoke': 'an access token was ended',
   'robot-add': 'a robot was made',

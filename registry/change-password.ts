@@ -6,6 +6,7 @@ import type { Account } from '../auth/identity.ts'
 import type { LoginSource } from '../auth/login-attempts.ts'
 import { parseNewPassword, type Passwords } from '../auth/passwords.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { deleteAccessTokensOf } from '../storage/metadata/access-tokens.ts'
 import { changeAccount } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import { renewSession } from '../storage/metadata/sessions.ts'
@@ -35,6 +36,8 @@ export async function changePassword(
   const passwordHash = await parts.passwords.hash(password)
   await parts.database.write(async (tx) => {
     await changeAccount(tx, account.name, { passwordHash })
+    // Whoever knew the old one may have made some.
+    await deleteAccessTokensOf(tx, account.id)
     if (keptSessionId !== undefined) await renewSession(tx, { id: keptSessionId, accountId: account.id })
   })
 }

@@ -7,20 +7,22 @@
 import type { TokenScope } from '../auth/access-token.ts'
 import { parseAccountName } from '../auth/identity.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { accountByName, changeAccount, deleteAccount } from '../storage/metadata/accounts.ts'
+import { changeAccount, deleteAccount } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import { namespaceByName } from '../storage/metadata/namespaces.ts'
-import { createRobot, listRobots, type RobotRow } from '../storage/metadata/robots.ts'
-import type { Reader } from '../storage/metadata/schema.ts'
+import { createRobot, listRobots, listRobotsNamed, setRobotDescription, type RobotRow } from '../storage/metadata/robots.ts'
+import type { Reader, Writer } from '../storage/metadata/schema.ts'
 import {
   allTokensOf,
-  changeTokenScopes,
+  changeTokenScopesIn,
   makeTokenIn,
-  rotateToken,
+  rotateTokenIn,
+  tokensInUse,
   type AccessTokenFacts,
   type MadeToken,
   type Rotation,
 } from './access-tokens.ts'
+import { pageOf, type Page, type PageRequest } from './list.ts'
 
 /** No hash of bcrypt's begins like this, and the password of a robot is never compared with it. */
 const noPassword = '*'
@@ -38,6 +40,10 @@ export interface RobotFacts {
   readonly tokens: readonly AccessTokenFacts[]
 }
 
+export interface MadeRobot extends MadeToken {
+  readonly fullName: string
+}
+
 export interface RobotWish {
   readonly namespace: string
   /** Within the namespace, without a dot. */
@@ -52,63 +58,92 @@ export interface RobotWish {
   readonly nowMs: number
 }
 
-/** @throws {RegistryError} parameterInvalid: no such namespace, no name for a robot or a taken one, or scopes that no robot of it can use */
-export async function makeRobot(database: Database, wish: RobotWish): Promise<MadeToken & { readonly fullName: string }> {
+/** @throws {RegistryError} namespaceUnknown; nameTaken; parameterInvalid: no name for a robot, or scopes that no robot of it can use */
+export async function makeRobot(database: Database, wish: RobotWish): Promise<MadeRobot> {
   const { namespace, name, scopes, expiresAtMs, nowMs } = wish
   const fullName = fullNameOf(namespace, name)
   requireUsable(scopes, namespace)
-  if (!descriptionPattern.test(wish.description ?? '')) throw invalid('a description is one line of at most 255 characters')
+  const description = parseDescription(wish.description ?? '')
   return database.write(async (tx) => {
     const namespaceId = await getNamespaceId(tx, namespace)
-    const { description = '', by: createdBy } = wish
+    const { by: createdBy } = wish
     const id = await createRobot(tx, { name: fullName, namespaceId, passwordHash: noPassword, description, createdBy, nowMs })
-    if (id === undefined) throw invalid(`there is an account "${fullName}" already`)
+    if (id === undefined) throw new RegistryError('nameTaken', { message: `there is an account "${fullName}" already` })
     return { fullName, ...(await makeTokenIn(tx, { account: fullName, name, scopes, expiresAtMs, nowMs })) }
   })
 }
 
-/** One page of a namespace's robots by full name, after the one of the full name `after`. @throws {RegistryError} parameterInvalid: no such namespace */
+/**
+ * One page of a namespace's robots by full name, after the one of the full name `after`; of their tokens their own and those that go on.
+ * @throws {RegistryError} namespaceUnknown
+ */
 export async function robotsOf(
   database: Database,
-  page: { namespace: string; after: string | undefined; limit: number; nowMs: number },
-): Promise<RobotFacts[]> {
+  page: PageRequest & { readonly namespace: string; readonly nowMs: number },
+): Promise<Page<RobotFacts>> {
   const namespaceId = await getNamespaceId(database.read, page.namespace)
-  const rows = await listRobots(database.read, { namespaceId, after: page.after, limit: page.limit })
-  return Promise.all(rows.map(async (row) => factsOf(row, await allTokensOf(database, row.name, page.nowMs))))
+  const { items: rows, hasMore } = await pageOf(page, (limit) => listRobots(database.read, { namespaceId, after: page.after, limit }))
+  const tokens = await tokensInUse(database.read, { accountIds: rows.map(({ id }) => id), nowMs: page.nowMs })
+  return { items: rows.map((row) => factsOf(row, tokens.get(row.id) ?? [])), hasMore }
 }
 
 export interface NamedRobot {
   readonly namespace: string
+  /** Within the namespace. */
   readonly name: string
 }
 
-/** Refuses everything to it from its next request on; enabling it again brings its token back. @throws {RegistryError} parameterInvalid */
-export async function setRobotDisabled(database: Database, named: NamedRobot, isDisabled: boolean): Promise<void> {
-  await database.write(async (tx) => changeAccount(tx, await getFullName(tx, named), { isDisabled }))
+/** With all its tokens, those that have ended too. @throws {RegistryError} namespaceUnknown, robotUnknown */
+export async function robotNamed(database: Database, named: NamedRobot, nowMs: number): Promise<RobotFacts> {
+  return describeRobot(database.read, await getRobot(database.read, named), nowMs)
 }
 
-/** What it pushed stays. @throws {RegistryError} parameterInvalid: no such robot */
-export async function removeRobot(database: Database, named: NamedRobot): Promise<void> {
-  await database.write(async (tx) => deleteAccount(tx, await getFullName(tx, named)))
+/** Says no, by what it throws, to a robot that is not what was expected; runs within the transaction. */
+export type RobotCheck = (current: RobotFacts) => void
+
+export interface RobotChange extends NamedRobot {
+  readonly scopes?: readonly TokenScope[] | undefined
+  /** Refuses everything to it from its next request on; enabling it again brings its token back. */
+  readonly isDisabled?: boolean | undefined
+  readonly description?: string | undefined
+  readonly nowMs: number
+  readonly check?: RobotCheck
 }
 
-/** A new secret; the old one goes on for a while. @throws {RegistryError} parameterInvalid: no such robot, or its token has ended */
-export async function rotateRobot(
+/**
+ * What is left out stays as it is.
+ * @returns the robot as it is then
+ * @throws {RegistryError} namespaceUnknown, robotUnknown; parameterInvalid: its token has ended, or scopes that no robot of it can use;
+ * and what `check` throws
+ */
+export async function changeRobot(database: Database, change: RobotChange): Promise<RobotFacts> {
+  const { scopes, isDisabled, nowMs, namespace } = change
+  if (scopes) requireUsable(scopes, namespace)
+  const description = change.description === undefined ? undefined : parseDescription(change.description)
+  return database.write(async (tx) => {
+    const robot = await getCurrent(tx, change)
+    const { id, name: account } = robot
+    if (scopes) await changeTokenScopesIn(tx, { account, name: ownNameOf(account), scopes, nowMs })
+    if (isDisabled !== undefined) await changeAccount(tx, account, { isDisabled })
+    if (description !== undefined) await setRobotDescription(tx, { id, description })
+    return describeRobot(tx, await getRobot(tx, change), nowMs)
+  })
+}
+
+/** What it pushed stays. @throws {RegistryError} namespaceUnknown, robotUnknown; and what `check` throws */
+export async function removeRobot(
   database: Database,
-  rotation: NamedRobot & Omit<Rotation, 'account'>,
-): Promise<MadeToken & { fullName: string }> {
-  const fullName = await getFullName(database.read, rotation)
-  return { fullName, ...(await rotateToken(database, { ...rotation, account: fullName })) }
-}
-
-/** @throws {RegistryError} parameterInvalid: no such robot, its token has ended, or scopes that no robot of the namespace can use */
-export async function changeRobotScopes(
-  database: Database,
-  change: NamedRobot & { readonly scopes: readonly TokenScope[]; readonly nowMs: number },
+  named: NamedRobot & { readonly nowMs: number; readonly check?: RobotCheck },
 ): Promise<void> {
-  requireUsable(change.scopes, change.namespace)
-  const account = await getFullName(database.read, change)
-  await changeTokenScopes(database, { ...change, account })
+  await database.write(async (tx) => deleteAccount(tx, (await getCurrent(tx, named)).name))
+}
+
+/** A new secret; the old one goes on for a while. @throws {RegistryError} namespaceUnknown, robotUnknown; parameterInvalid: its token has ended; and what `check` throws */
+export async function rotateRobot(database: Database, rotation: NamedRobot & Omit<Rotation, 'account'>): Promise<MadeRobot> {
+  return database.write(async (tx) => {
+    const { name: fullName } = await getRobot(tx, rotation)
+    return { fullName, ...(await rotateTokenIn(tx, { ...rotation, account: fullName })) }
+  })
 }
 
 /** Whether an account's name could be that of a robot: such a one no person gets. */
@@ -128,6 +163,12 @@ function fullNameOf(namespace: string, name: string): string {
   return parseAccountName(fullName)
 }
 
+/** @throws {RegistryError} parameterInvalid: more than a line */
+function parseDescription(text: string): string {
+  if (!descriptionPattern.test(text)) throw invalid('a description is one line of at most 255 characters')
+  return text
+}
+
 const maxFullNameLength = 64
 const descriptionPattern = /^[^\p{Cc}]{0,255}$/u
 
@@ -140,27 +181,28 @@ function requireUsable(scopes: readonly TokenScope[], namespace: string): void {
   if (outside) throw invalid(`a robot of ${namespace} pushes and deletes in ${namespace}/ alone, not on ${outside.repositories}`)
 }
 
-async function getFullName(db: Reader, { namespace, name }: NamedRobot): Promise<string> {
-  const row = await accountByName.first(db, { name: `${namespace}.${name}` })
-  if (row?.kind === 'robot' && row.robot_of === namespace) return row.name
-  const renamed = await findOwnedRobot(db, namespace, name)
-  if (renamed === undefined) throw invalid(`${namespace} has no robot "${name}"`)
-  return renamed
+/** What is about to be changed, after a look at it. */
+async function getCurrent(tx: Writer, { check, nowMs, ...named }: NamedRobot & { nowMs: number; check?: RobotCheck }): Promise<RobotRow> {
+  const robot = await getRobot(tx, named)
+  check?.(await describeRobot(tx, robot, nowMs))
+  return robot
 }
 
-/** A robot keeps signing in under its name when its namespace gets another. */
-async function findOwnedRobot(db: Reader, namespace: string, name: string): Promise<string | undefined> {
-  const owner = await namespaceByName.first(db, { name: namespace })
-  const robots = owner ? await listRobots(db, { namespaceId: owner.id, after: undefined, limit: maxRobots }) : []
-  return robots.find((robot) => ownNameOf(robot.name) === name)?.name
+/** A robot keeps signing in under its name when its namespace gets another; one that was made since then comes first. */
+async function getRobot(db: Reader, { namespace, name }: NamedRobot): Promise<RobotRow> {
+  const namesakes = await listRobotsNamed(db, { namespaceId: await getNamespaceId(db, namespace), name })
+  const robot = namesakes.find((each) => each.name === `${namespace}.${name}`) ?? namesakes[0]
+  if (!robot) throw new RegistryError('robotUnknown', { message: `${namespace} has no robot "${name}"` })
+  return robot
+}
+
+async function describeRobot(db: Reader, robot: RobotRow, nowMs: number): Promise<RobotFacts> {
+  return factsOf(robot, await allTokensOf(db, robot.name, nowMs))
 }
 
 function ownNameOf(fullName: string): string {
   return fullName.slice(fullName.lastIndexOf('.') + 1)
 }
-
-/** More than a namespace has. */
-const maxRobots = 10_000
 
 function factsOf(row: RobotRow, tokens: readonly AccessTokenFacts[]): RobotFacts {
   const namespace = row.robot_of ?? ''
@@ -179,7 +221,7 @@ function factsOf(row: RobotRow, tokens: readonly AccessTokenFacts[]): RobotFacts
 
 async function getNamespaceId(db: Reader, name: string): Promise<number> {
   const namespace = await namespaceByName.first(db, { name })
-  if (!namespace) throw invalid(`there is no namespace "${name}"`)
+  if (!namespace) throw new RegistryError('namespaceUnknown', { message: `there is no namespace "${name}"` })
   return namespace.id
 }
 

@@ -7,7 +7,7 @@ import { accountsPage, addAccount, getAccount as findAccount, removeAccount, upd
 import type { AuditAction, AuditDetail } from '../../registry/audit.ts'
 import type { AccountRow } from '../../storage/metadata/accounts.ts'
 import type { Services } from '../services.ts'
-import { accountName, isoTime, newAccountName, time } from './fields.ts'
+import { accountName, isoTime, nameFilter, newAccountName, time } from './fields.ts'
 import { apiRoot, operation } from './operation.ts'
 import { pageBody, pageOf, pageQuery } from './page.ts'
 import { administration } from './right.ts'
@@ -24,6 +24,7 @@ const accountSchema = z
     kind: z.enum(['person', 'robot']).meta({ description: 'A robot is the account of a machine.' }),
     role,
     disabled: z.boolean().meta({ description: 'Whether everything is refused to it.' }),
+    secondFactor: z.boolean().meta({ description: 'Whether its password opens nothing without a code.' }),
     createdAt: time,
   })
   .meta({ id: 'Account' })
@@ -40,10 +41,11 @@ export const listAccounts = operation({
   summary: 'List the accounts',
   description: 'In byte order of their names.',
   right: administration,
-  query: pageQuery(['text']),
+  query: { q: nameFilter, kind: z.enum(['person', 'robot']).optional(), ...pageQuery(['text']) },
   answer: { status: 200, description: 'A page of accounts.', schema: pageOf('AccountPage', accountSchema) },
   handle: async ({ services, query }) => {
-    const page = await accountsPage(services.registry.database, { after: query.cursor?.[0], limit: query.limit })
+    const only = { kind: query.kind, text: query.q }
+    const page = await accountsPage(services.registry.database, { only, after: query.cursor?.[0], limit: query.limit })
     return { body: pageBody(page, { itemOf: describe, keyOf: ({ name }) => [name] }) }
   },
 })
@@ -165,6 +167,7 @@ function describe(row: AccountRow) {
     kind: row.kind,
     role: row.is_admin === 1 ? ('admin' as const) : ('user' as const),
     disabled: row.is_disabled === 1,
+    secondFactor: row.totp_confirmed === 1,
     createdAt: isoTime(row.created_at_ms),
   }
 }

@@ -55,6 +55,7 @@ async function answerOperation(ctx: Context, services: Services, { path, paramet
   const caller = await callerOf(ctx, services)
   const reply = await perform(services, operation, {
     caller,
+    source: sourceOf(ctx, services),
     path: parameters,
     query: queryValues(queryOf(ctx)),
     readBody: () => readJson(ctx),

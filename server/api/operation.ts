@@ -7,6 +7,7 @@
  */
 import type { z } from 'zod'
 import type { Caller } from '../../auth/identity.ts'
+import type { LoginSource } from '../../auth/login-attempts.ts'
 import type { ErrorReason } from '../../oci/errors.ts'
 import type { AuditAction, AuditDetail } from '../../registry/audit.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
@@ -33,6 +34,8 @@ export interface Call<P extends Shape, Q extends Shape, B extends z.ZodType> {
   readonly path: Values<P>
   readonly query: Values<Q>
   readonly body: z.output<B>
+  /** Where it comes from, for what checks a password or a code. */
+  readonly source: LoginSource
   /** The repository that `{name}` in the path names; an operation on one that is not there is not called. */
   readonly repository: 'name' extends keyof P ? RepositoryRow : undefined
   /**
@@ -88,7 +91,7 @@ export interface Operation<
   /** For the line that shows how to call it: values of the path's parameters, and a body. */
   readonly example?: { readonly path?: Readonly<Record<string, string>>; readonly body?: unknown }
   /** For the audit log, of an operation that changes something. The body is undefined when it was refused before it was read. */
-  deed?(sent: { readonly path: Values<P>; readonly body: z.output<B> | undefined }): Deed
+  deed?(sent: { readonly caller: Caller; readonly path: Values<P>; readonly body: z.output<B> | undefined }): Deed
   handle(call: Call<P, Q, B>): Promise<Reply<z.input<A>>>
 }
 

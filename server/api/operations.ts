@@ -3,21 +3,28 @@
  * read it.
  */
 import { compareBytes } from '../../oci/paging.ts'
+import * as accessTokens from './access-tokens.ts'
 import * as accounts from './accounts.ts'
 import * as audit from './audit.ts'
+import * as credentials from './credentials.ts'
 import * as manifests from './manifests.ts'
 import * as me from './me.ts'
 import type { Operation } from './operation.ts'
 import * as repositories from './repositories.ts'
+import * as robots from './robots.ts'
+import * as sessions from './sessions.ts'
 import * as tags from './tags.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
+const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, robots, accounts, audit]
+
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */
-export const apiOperations: readonly Operation[] = [me, repositories, tags, manifests, accounts, audit].flatMap((file): Operation[] =>
-  inOrder(Object.values(file)),
-)
+export const apiOperations: readonly Operation[] = inOrder(files.flatMap((file): Operation[] => Object.values(file)))
 
 function inOrder(operations: readonly Operation[]): Operation[] {
-  return operations.toSorted((a, b) => compareBytes(a.path, b.path) || methods.indexOf(a.method) - methods.indexOf(b.method))
+  const byThing = Map.groupBy(operations, ({ tag }) => tag)
+  return [...byThing.values()].flatMap((group) =>
+    group.toSorted((a, b) => compareBytes(a.path, b.path) || methods.indexOf(a.method) - methods.indexOf(b.method)),
+  )
 }

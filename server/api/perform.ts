@@ -5,6 +5,7 @@
  * and nothing said about the query before the caller is known to be allowed.
  */
 import type { Caller } from '../../auth/identity.ts'
+import type { LoginSource } from '../../auth/login-attempts.ts'
 import { isRepositoryName } from '../../oci/repository-name.ts'
 import { unknownRepository } from '../../registry/change-repository.ts'
 import { findRepository } from '../../registry/registry.ts'
@@ -16,6 +17,7 @@ import { validate, validateMembers } from './validation.ts'
 
 export interface Request {
   readonly caller: Caller
+  readonly source: LoginSource
   readonly path: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string | readonly string[]>>
   readonly readBody: () => Promise<unknown>
@@ -31,7 +33,7 @@ export async function perform(services: Services, operation: Operation, request:
   const path = validateMembers(operation.parameters, request.path, 'path')
   const { name } = path
   const noteDeed = (body: unknown): void => {
-    const deed = operation.deed?.({ path, body })
+    const deed = operation.deed?.({ caller: request.caller, path, body })
     if (deed) request.noteDeed(deed)
   }
   noteDeed(undefined)
@@ -42,8 +44,8 @@ export async function perform(services: Services, operation: Operation, request:
   const query = validateMembers(operation.query, request.query, 'query')
   const body = operation.body && validate(operation.body, await request.readBody(), 'body')
   noteDeed(body)
-  const { caller, requireVersion } = request
+  const { caller, source, requireVersion } = request
   // That `repository` is there for a path with {name} was seen to above; the types of a handler say the same.
-  const call = { services, caller, path, query, body, repository, requireVersion } as Call<Shape, Shape, z.ZodType>
+  const call = { services, caller, source, path, query, body, repository, requireVersion } as Call<Shape, Shape, z.ZodType>
   return operation.handle(call)
 }

@@ -3,7 +3,7 @@
  *
  * Invariant: a repository that the caller may not see is answered exactly like one that is not there.
  */
-import type { Caller } from '../../auth/identity.ts'
+import { accountNameOf, type Caller } from '../../auth/identity.ts'
 import { isWithinToken, type Request } from '../../auth/policy.ts'
 import type { Action } from '../../auth/scope.ts'
 import { isRegistryError, RegistryError } from '../../oci/errors.ts'
@@ -23,7 +23,7 @@ export interface Asked {
 export interface Right {
   /** For the documentation: what one must be allowed. */
   readonly text: string
-  readonly requestOf: (asked: Asked) => Request
+  readonly requestOf: (asked: Asked, caller: Caller) => Request
 }
 
 export const signedIn: Right = { text: 'to be signed in', requestOf: () => ({ kind: 'base' }) }
@@ -32,6 +32,25 @@ export const listing: Right = {
   requestOf: () => ({ kind: 'catalog' }),
 }
 export const administration: Right = { text: 'to be an administrator', requestOf: () => ({ kind: 'administration' }) }
+/** What concerns the account that `{account}` in the path names. */
+export const ofAccount: Right = {
+  text: 'to be that account, or an administrator',
+  requestOf: ({ path }) => ({ kind: 'account', account: String(path['account']) }),
+}
+export const ofCaller: Right = {
+  text: 'to be signed in as a person, not a robot; an access token needs the scope admin',
+  requestOf: (_asked, caller) => ({ kind: 'account', account: accountNameOf(caller.identity) ?? '' }),
+}
+/** What opens the caller's own account. */
+export const ownCredentials: Right = {
+  text: 'to be signed in as a person, without an access token',
+  requestOf: (_asked, caller) => ({ kind: 'credentials', account: accountNameOf(caller.identity) ?? '' }),
+}
+/** To change what belongs to the namespace that `{namespace}` in the path names. */
+export const ofNamespaceOwner: Right = {
+  text: 'to own the namespace, or to be an administrator',
+  requestOf: ({ path }) => ({ kind: 'namespace', action: 'manage', namespace: String(path['namespace']) }),
+}
 export const settings: Right = {
   text: 'to change the settings of the repository',
   requestOf: (asked) => ({ kind: 'settings', name: nameIn(asked) }),
@@ -48,7 +67,7 @@ export function onRepository(action: Action): Right {
 
 /** Returns if the caller may. @throws {RegistryError} those of authorize; nameUnknown: it may not even see the repository */
 export async function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): Promise<void> {
-  const request = right.requestOf(asked)
+  const request = right.requestOf(asked, caller)
   try {
     await services.rights.authorize(caller, request)
   } catch (error) {

@@ -39,7 +39,12 @@ export async function callerOfSession(ctx: Context, services: Services): Promise
   const found = secret === undefined ? undefined : await services.sessions.find(secret)
   if (!found) return undefined
   if (ctx.method !== 'GET' && ctx.method !== 'HEAD') requireOwnPage(ctx, found.session)
-  const caller: Caller = { identity: { kind: 'account', account: found.account }, via: 'session', access: undefined }
+  const caller: Caller = {
+    identity: { kind: 'account', account: found.account },
+    via: 'session',
+    access: undefined,
+    sessionId: found.session.id,
+  }
   noteCaller(ctx, caller)
   return { caller, ...found }
 }

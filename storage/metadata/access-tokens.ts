@@ -124,6 +124,26 @@ export async function listAccessTokens(
     .execute()
 }
 
+/** Those tokens of several accounts that have not ended by this time, and those under the names that they were given. */
+export async function listTokensInUse(
+  db: Reader,
+  { accountIds, nowMs }: { accountIds: readonly number[]; nowMs: number },
+): Promise<AccessTokenRow[]> {
+  return db
+    .selectFrom('access_token')
+    .select(columns)
+    .where('account_id', 'in', accountIds)
+    .where((where) =>
+      where.or([
+        where(sql<number>`instr(name, '~')`, '=', 0),
+        where.and([where('revoked_at_ms', 'is', null), where.or([where('expires_at_ms', 'is', null), where('expires_at_ms', '>', nowMs)])]),
+      ]),
+    )
+    .orderBy('account_id')
+    .orderBy('name')
+    .execute()
+}
+
 export type AccessTokenChange = Partial<Pick<AccessTokenTable, 'name' | 'scopes' | 'expires_at_ms' | 'revoked_at_ms'>>
 
 /** @returns false when there is no such token. */

@@ -44,12 +44,24 @@ export const accountByName = new Statement<{ name: string }, AccountRow>((db, va
   db.selectFrom('account').select(columns).select(robotOf).where('name', '=', value('name')),
 )
 
-export async function listAccounts(db: Reader, page: { after: string | undefined; limit: number }): Promise<AccountRow[]> {
+/** What of the accounts is asked for. */
+export interface AccountWish {
+  readonly kind?: AccountRow['kind'] | undefined
+  /** A part of the name. */
+  readonly text?: string | undefined
+}
+
+export async function listAccounts(
+  db: Reader,
+  { kind, text, ...page }: AccountWish & { after: string | undefined; limit: number },
+): Promise<AccountRow[]> {
   return db
     .selectFrom('account')
     .select(columns)
     .select(robotOf)
     .where('name', '>', page.after ?? '')
+    .$if(kind !== undefined, (query) => query.where('kind', '=', kind ?? 'person'))
+    .$if(text !== undefined, (query) => query.where(sql<number>`instr(name, ${text})`, '>', 0))
     .orderBy('name')
     .limit(page.limit)
     .execute()

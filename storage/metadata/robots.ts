@@ -1,6 +1,7 @@
 /**
  * Rows of robots: accounts that a namespace owns. What they share with the accounts of people is in accounts.ts.
  */
+import { sql } from 'kysely'
 import type { AccountRow } from './accounts.ts'
 import type { Reader, Writer } from './schema.ts'
 
@@ -52,6 +53,23 @@ export async function createRobot(tx: Writer, robot: NewRobotRow): Promise<numbe
     .returning('id')
     .executeTakeFirst()
   return row?.id
+}
+
+/** Those of a namespace whose own name, without that of a namespace, is this: more than one when it was renamed. */
+export async function listRobotsNamed(db: Reader, robot: { namespaceId: number; name: string }): Promise<RobotRow[]> {
+  const ending = `.${robot.name}`
+  return db
+    .selectFrom('account')
+    .innerJoin('namespace', 'namespace.id', 'account.namespace_id')
+    .select(columns)
+    .where('account.namespace_id', '=', robot.namespaceId)
+    .where(sql<string>`substr(account.name, ${-ending.length})`, '=', ending)
+    .execute()
+}
+
+/** Ends nothing that was issued to it. */
+export async function setRobotDescription(tx: Writer, robot: { id: number; description: string }): Promise<void> {
+  await tx.updateTable('account').set({ description: robot.description }).where('id', '=', robot.id).execute()
 }
 
 /** One page of a namespace's robots by their full names. */

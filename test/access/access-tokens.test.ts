@@ -6,9 +6,9 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { changeTokenScopes, revokeToken, rotateToken } from '../../registry/access-tokens.ts'
+import { revokeToken, rotateToken } from '../../registry/access-tokens.ts'
 import { updateAccount } from '../../registry/accounts.ts'
-import { removeRobot, setRobotDisabled } from '../../registry/robots.ts'
+import { changeRobot, removeRobot } from '../../registry/robots.ts'
 import { giveRobot, giveToken, scopesIn } from '../support/access-tokens.ts'
 import { basic, Client, type PushedImage } from '../support/client.ts'
 import { captureLog } from '../support/log-capture.ts'
@@ -201,7 +201,8 @@ const endings: readonly Ending[] = [
   { title: 'expired', act: async ({ registry }) => registry.advance(60_000), issued: [401, 'invalid_token'], direct: 401 },
   {
     title: 'narrowed to another repository',
-    act: (stage) => changeTokenScopes(databaseOf(stage), { ...named, scopes: scopesIn('pull team/other'), nowMs: nowOf(stage) }),
+    act: async (stage) =>
+      void (await changeRobot(databaseOf(stage), { ...robot, scopes: scopesIn('pull team/other'), nowMs: nowOf(stage) })),
     issued: [403, undefined],
     direct: 403,
   },
@@ -213,11 +214,16 @@ const endings: readonly Ending[] = [
   },
   {
     title: 'one of a disabled robot',
-    act: (stage) => setRobotDisabled(databaseOf(stage), robot, true),
+    act: async (stage) => void (await changeRobot(databaseOf(stage), { ...robot, isDisabled: true, nowMs: nowOf(stage) })),
     issued: [401, 'invalid_token'],
     direct: 401,
   },
-  { title: 'one of a removed robot', act: (stage) => removeRobot(databaseOf(stage), robot), issued: [401, 'invalid_token'], direct: 401 },
+  {
+    title: 'one of a removed robot',
+    act: (stage) => removeRobot(databaseOf(stage), { ...robot, nowMs: nowOf(stage) }),
+    issued: [401, 'invalid_token'],
+    direct: 401,
+  },
 ]
 
 for (const { title, act, issued, direct } of endings) {

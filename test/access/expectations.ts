@@ -24,6 +24,10 @@ import {
   administrators,
   whoAmI,
   openSettings,
+  ofAlice,
+  ofOwners,
+  ofOneself,
+  byOneself,
   byCookie,
   type Rule,
 } from './rules.ts'
@@ -54,7 +58,11 @@ const remembers = { login: byCookie, open: byCookie, challenge: 'session' } as c
 
 const readsRepository = { ...basic, login: apiRead, open: unlessWrongOrNarrow } as const
 const administers = { ...basic, login: administrators, open: administrators } as const
+const concernsAlice = { ...basic, login: ofAlice, open: ofAlice } as const
+const concernsOwners = { ...basic, login: ofOwners, open: ofOwners } as const
+const concernsOneself = { ...basic, login: ofOneself, open: ofOneself } as const
 const json = { headers: { 'Content-Type': 'application/json' } } as const
+const opensOneself = { ...basic, ...json, login: byOneself, open: byOneself } as const
 const stale = { headers: { 'If-Match': '"not its version"' } } as const
 
 const found = [200, 200, 200, 404] as const
@@ -157,6 +165,49 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'HEAD /api/v1/accounts/{account}': { ...administers, status: 200 },
   'PATCH /api/v1/accounts/{account}': { ...administers, ...json, status: 400, body: '{"isAdmin":true}' },
   'DELETE /api/v1/accounts/{account}': { ...administers, status: 404, absent: true },
+  'GET /api/v1/accounts/{account}/tokens': { ...concernsAlice, status: 200 },
+  'HEAD /api/v1/accounts/{account}/tokens': { ...concernsAlice, status: 200 },
+  'POST /api/v1/accounts/{account}/tokens': { ...concernsAlice, ...json, status: 400, body: '{"name":"new"}' },
+  'GET /api/v1/accounts/{account}/tokens/{token}': { ...concernsAlice, status: 200 },
+  'HEAD /api/v1/accounts/{account}/tokens/{token}': { ...concernsAlice, status: 200 },
+  'PATCH /api/v1/accounts/{account}/tokens/{token}': { ...concernsAlice, ...json, status: 400, body: '{"scopes":"all"}' },
+  'DELETE /api/v1/accounts/{account}/tokens/{token}': { ...concernsAlice, ...stale, status: 412 },
+  'POST /api/v1/accounts/{account}/tokens/{token}/rotate': { ...concernsAlice, ...json, status: 400, body: '{"overlapSeconds":-1}' },
+  'GET /api/v1/accounts/{account}/sessions': { ...concernsAlice, status: 200 },
+  'HEAD /api/v1/accounts/{account}/sessions': { ...concernsAlice, status: 200 },
+  'DELETE /api/v1/accounts/{account}/sessions': { ...concernsAlice, status: 200 },
+  'DELETE /api/v1/accounts/{account}/sessions/{session}': { ...concernsAlice, status: 404 },
+  'GET /api/v1/accounts/{account}/second-factor': { ...concernsAlice, status: 200 },
+  'HEAD /api/v1/accounts/{account}/second-factor': { ...concernsAlice, status: 200 },
+  'DELETE /api/v1/accounts/{account}/second-factor': { ...administers, status: 400 },
+  'POST /api/v1/revoked-tokens': { ...administers, ...json, status: 400, body: '{"secret":"no token"}' },
+  'GET /api/v1/me/tokens': { ...concernsOneself, status: 200 },
+  'HEAD /api/v1/me/tokens': { ...concernsOneself, status: 200 },
+  'POST /api/v1/me/tokens': { ...concernsOneself, ...json, status: 400, body: '{"name":"new"}' },
+  'GET /api/v1/me/tokens/{token}': { ...concernsOneself, status: 404, absent: true },
+  'HEAD /api/v1/me/tokens/{token}': { ...concernsOneself, status: 404, absent: true },
+  'PATCH /api/v1/me/tokens/{token}': { ...concernsOneself, ...json, status: 400, body: '{"scopes":"all"}' },
+  'DELETE /api/v1/me/tokens/{token}': { ...concernsOneself, status: 404, absent: true },
+  'POST /api/v1/me/tokens/{token}/rotate': { ...concernsOneself, ...json, status: 400, body: '{"overlapSeconds":-1}' },
+  'GET /api/v1/me/sessions': { ...concernsOneself, status: 200 },
+  'HEAD /api/v1/me/sessions': { ...concernsOneself, status: 200 },
+  'DELETE /api/v1/me/sessions': { ...concernsOneself, status: 200 },
+  'DELETE /api/v1/me/sessions/{session}': { ...concernsOneself, status: 404 },
+  'PUT /api/v1/me/password': { ...opensOneself, status: 400, body: '{"newPassword":"another password"}' },
+  'GET /api/v1/me/second-factor': { ...concernsOneself, status: 200 },
+  'HEAD /api/v1/me/second-factor': { ...concernsOneself, status: 200 },
+  'POST /api/v1/me/second-factor': { ...opensOneself, status: 400, body: '{}' },
+  'POST /api/v1/me/second-factor/confirm': { ...opensOneself, status: 400, body: '{"code":"123456"}' },
+  'POST /api/v1/me/second-factor/recovery-codes': { ...opensOneself, status: 400, body: '{}' },
+  'POST /api/v1/me/second-factor/remove': { ...opensOneself, status: 400, body: '{}' },
+  'GET /api/v1/namespaces/{namespace}/robots': { ...concernsOwners, status: 200 },
+  'HEAD /api/v1/namespaces/{namespace}/robots': { ...concernsOwners, status: 200 },
+  'POST /api/v1/namespaces/{namespace}/robots': { ...concernsOwners, ...json, status: 400, body: '{"name":"new"}' },
+  'GET /api/v1/namespaces/{namespace}/robots/{robot}': { ...concernsOwners, status: 200 },
+  'HEAD /api/v1/namespaces/{namespace}/robots/{robot}': { ...concernsOwners, status: 200 },
+  'PATCH /api/v1/namespaces/{namespace}/robots/{robot}': { ...concernsOwners, ...json, status: 400, body: '{"disabled":1}' },
+  'DELETE /api/v1/namespaces/{namespace}/robots/{robot}': { ...concernsOwners, ...stale, status: 412 },
+  'POST /api/v1/namespaces/{namespace}/robots/{robot}/rotate': { ...concernsOwners, ...json, status: 400, body: '{"overlapSeconds":-1}' },
   'GET /api/v1/session': { ...remembers, status: 200 },
   'HEAD /api/v1/session': { ...remembers, status: 200 },
   // Whom the body names is who signs in; what else the request says about it does not count.

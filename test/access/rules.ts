@@ -492,6 +492,27 @@ export const administrators: Rule = {
   'Bearer of an access token': denied,
 }
 
+/** What concerns alice: for herself and administrators, and for no robot of hers; an access token of hers needs the scope admin. */
+export const ofAlice: Rule = { ...administrators, owner: ok, 'Bearer of an access token': ok }
+
+/** The robots of alice's namespace: also for whoever was granted to own it. */
+export const ofOwners: Rule = { ...ofAlice, 'granted owner': ok }
+
+/** What concerns the caller: for every person, and for no machine. */
+export const ofOneself: Rule = {
+  ...ofAlice,
+  'other user': ok,
+  reader: ok,
+  writer: ok,
+  maintainer: ok,
+  'granted owner': ok,
+  'team member': ok,
+  'member elsewhere': ok,
+}
+
+/** What opens the caller's account: no access token changes it, whatever it covers. */
+export const byOneself: Rule = { ...ofOneself, 'Bearer of an access token': denied }
+
 /** Any token says who is asking. */
 export const whoAmI: Rule = { ...apiList, 'pull token': ok, 'push token': ok, 'token for elsewhere': ok }
 

@@ -23,7 +23,7 @@ suite('accounts', () => {
   test('one is made, found, changed and removed; every answer holds its name, role, status and time, and no secret', async () => {
     const made = await expectStatus(await create('alice'), 201)
     const { createdAt, ...account } = json(made)
-    assert.deepEqual(account, { name: 'alice', kind: 'person', role: 'user', disabled: false })
+    assert.deepEqual(account, { name: 'alice', kind: 'person', role: 'user', disabled: false, secondFactor: false })
     assert.equal(made.headers.get('Location'), '/api/v1/accounts/alice')
     assert.ok(Math.abs(Date.parse(String(createdAt)) - Date.now()) < 60_000)
     assert.ok(await canSignIn('alice', adminPassword))
@@ -83,6 +83,17 @@ suite('accounts', () => {
     }
     assert.deepEqual(names, names.toSorted(compareBytes))
     for (const name of ['admin', 'list-a', 'list-b']) assert.ok(names.includes(name), name)
+    await giveRobot(registry(), { namespace: 'admin', name: 'list-robot' }, 'pull admin/*')
+    const found = async (query: string) => json(await send('GET', query))['items'] as { name: string }[]
+    assert.deepEqual(
+      (await found('?q=list-')).map(({ name }) => name),
+      ['admin.list-robot', 'list-a', 'list-b'],
+    )
+    assert.deepEqual(
+      (await found('?q=list-&kind=robot')).map(({ name }) => name),
+      ['admin.list-robot'],
+    )
+    assert.equal((await found('?q=list-&kind=person')).length, 2)
   })
 
   test('me tells who asks, how they showed it and what they may do', async () => {

@@ -96,6 +96,7 @@ const other: readonly (readonly [Request, readonly Who[]])[] = [
   [{ kind: 'team', action: 'members', team: 'crew', membership: 'manager' }, ['stranger', 'owner', 'admin']],
   [{ kind: 'team', action: 'manage', team: 'crew', membership: 'manager' }, ['admin']],
   [{ kind: 'account', account: 'alice' }, ['owner', 'admin']],
+  [{ kind: 'credentials', account: 'alice' }, ['owner']],
 ]
 
 for (const [request, allowed] of other) {

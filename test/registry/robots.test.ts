@@ -6,15 +6,16 @@ import type { FoundToken } from '../../auth/identity.ts'
 import { makeToken, TokenUses, type MadeToken } from '../../registry/access-tokens.ts'
 import { accountDirectory, addAccount, updateAccount } from '../../registry/accounts.ts'
 import {
-  changeRobotScopes,
+  changeRobot,
   makeRobot,
   removeRobot,
   robotsOf,
   rotateRobot,
-  setRobotDisabled,
+  robotNamed,
   type RobotFacts,
   type RobotWish,
 } from '../../registry/robots.ts'
+import { RegistryError } from '../../oci/errors.ts'
 import { createAccount } from '../../storage/metadata/accounts.ts'
 import { addRepository } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
@@ -40,7 +41,7 @@ async function setStage(t: TestContext): Promise<Stage> {
     ...floor,
     make: (facts = {}) => makeRobot(database, { ...ci, scopes, expiresAtMs: now() + 1000, by: 'root', nowMs: now(), ...facts }),
     find: ({ secret }) => directory.findTokenBySecret(hashAccessToken(secret)),
-    list: () => robotsOf(database, { namespace: 'team', after: undefined, limit: 10, nowMs: now() }),
+    list: async () => [...(await robotsOf(database, { namespace: 'team', after: undefined, limit: 10, nowMs: now() })).items],
   }
 }
 
@@ -70,8 +71,6 @@ suite('making a robot', () => {
   })
 
   const refused: readonly (readonly [string, Partial<RobotWish>, RegExp])[] = [
-    ['a namespace that is not there', { namespace: 'nobody' }, /^there is no namespace "nobody"$/],
-    ['the name of another robot as its namespace', { namespace: 'team.x' }, /^there is no namespace "team\.x"$/],
     ['a dot in its name', { name: 'c.i' }, /^the name of a robot has no dot/],
     ['no name', { name: '' }, /^an account name has/],
     ['capitals', { name: 'CI' }, /^an account name has/],
@@ -102,6 +101,12 @@ suite('making a robot', () => {
     })
   }
 
+  test('it is refused in a namespace that is not there, such as the name of another robot', async (t) => {
+    const { make } = await setStage(t)
+    for (const namespace of ['nobody', 'team.x'])
+      assert.equal((await assertRejected('namespaceUnknown', make({ namespace }))).message, `there is no namespace "${namespace}"`)
+  })
+
   test('pulling what is public elsewhere can be among its scopes, and everything of its own', async (t) => {
     const { make } = await setStage(t)
     for (const [name, scopes] of [
@@ -116,7 +121,7 @@ suite('making a robot', () => {
     const { make, database } = await setStage(t)
     // As one could be that was there before the namespace.
     await database.write((tx) => createAccount(tx, { name: 'team.ci', passwordHash: 'h', isAdmin: false, nowMs: 5 }))
-    assert.equal((await assertRejected('parameterInvalid', make())).message, 'there is an account "team.ci" already')
+    assert.equal((await assertRejected('nameTaken', make())).message, 'there is an account "team.ci" already')
   })
 
   test('no person gets its name, nor any that a robot of the namespace could have', async (t) => {
@@ -155,16 +160,16 @@ suite('a robot', () => {
   test('is disabled and enabled again with the token that it had', async (t) => {
     const { make, find, list, database } = await setStage(t)
     const made = await make()
-    await setRobotDisabled(database, ci, true)
+    await changeRobot(database, { ...ci, isDisabled: true, nowMs: 1 })
     assert.deepEqual([(await find(made))?.account.isDisabled, (await list())[0]?.isDisabled], [true, true])
-    await setRobotDisabled(database, ci, false)
+    await changeRobot(database, { ...ci, isDisabled: false, nowMs: 1 })
     assert.equal((await find(made))?.account.isDisabled, false)
   })
 
   test('is removed with its tokens, and its name is free', async (t) => {
     const { make, find, list, database } = await setStage(t)
     const made = await make()
-    await removeRobot(database, ci)
+    await removeRobot(database, { ...ci, nowMs: 1 })
     assert.deepEqual([await find(made), await list()], [undefined, []])
     await make()
   })
@@ -184,10 +189,44 @@ suite('a robot', () => {
     const { make, find, database, now } = await setStage(t)
     const made = await make()
     const narrow: readonly TokenScope[] = [{ actions: ['pull'], repositories: 'team/app' }]
-    await changeRobotScopes(database, { ...ci, scopes: narrow, nowMs: now() })
+    await changeRobot(database, { ...ci, scopes: narrow, nowMs: now() })
     assert.deepEqual((await find(made))?.token.scopes, narrow)
-    const wide = changeRobotScopes(database, { ...ci, scopes: [{ actions: ['push'], repositories: 'other/*' }], nowMs: now() })
+    const wide = changeRobot(database, { ...ci, scopes: [{ actions: ['push'], repositories: 'other/*' }], nowMs: now() })
     await assertRejected('parameterInvalid', wide)
+  })
+
+  test('is changed in one step or not at all, after a look at what it is', async (t) => {
+    const { make, database, now } = await setStage(t)
+    await make({ description: 'before' })
+    const changed = await changeRobot(database, { ...ci, description: 'after', isDisabled: true, nowMs: now() })
+    assert.deepEqual([changed.description, changed.isDisabled, changed.tokens[0]?.scopes], ['after', true, scopes])
+    const wide: readonly TokenScope[] = [{ actions: ['push'], repositories: 'other/*' }]
+    await assertRejected('parameterInvalid', changeRobot(database, { ...ci, description: 'x', scopes: wide, nowMs: now() }))
+    await assertRejected('parameterInvalid', changeRobot(database, { ...ci, description: 'a\nb', isDisabled: false, nowMs: now() }))
+    const check = (current: RobotFacts): void => {
+      assert.equal(current.description, 'after')
+      throw new RegistryError('versionChanged')
+    }
+    await assertRejected('versionChanged', changeRobot(database, { ...ci, description: 'x', isDisabled: false, nowMs: now(), check }))
+    await assertRejected('versionChanged', removeRobot(database, { ...ci, nowMs: now(), check }))
+    assert.deepEqual(await robotNamed(database, ci, now()), changed)
+  })
+
+  test('is listed with the tokens that it has in use, and described with those that have ended', async (t) => {
+    const { make, list, database, now, advance } = await setStage(t)
+    await make()
+    await rotateRobot(database, { ...ci, overlapMs: 0, expiresAtMs: 'same', nowMs: now() })
+    await rotateRobot(database, { ...ci, overlapMs: 500, expiresAtMs: 'same', nowMs: now() })
+    const shown = async () => [(await list())[0]?.tokens.length, (await robotNamed(database, ci, now())).tokens.length]
+    assert.deepEqual(await shown(), [2, 3])
+    advance(500)
+    assert.deepEqual(await shown(), [1, 3])
+    advance(10_000)
+    assert.deepEqual(
+      (await list())[0]?.tokens.map(({ name, status }) => [name, status]),
+      [['ci', 'expired']],
+      'its own is listed in any case',
+    )
   })
 
   test('is found by its namespace and its name only; a person is none', async (t) => {
@@ -196,15 +235,16 @@ suite('a robot', () => {
     await addAccount(database, { name: 'john.doe', passwordHash: 'h', isAdmin: false, nowMs: 5 })
     for (const named of [
       { namespace: 'team', name: 'other' },
-      { namespace: 'john', name: 'doe' },
-      { namespace: 'tea', name: 'm.ci' },
+      { namespace: 'team', name: 'team.ci' },
+      { namespace: 'team', name: '' },
+      { namespace: 'john.doe', name: 'doe' },
     ]) {
       for (const work of [
-        setRobotDisabled(database, named, true),
-        removeRobot(database, named),
+        changeRobot(database, { ...named, isDisabled: true, nowMs: 1 }),
+        removeRobot(database, { ...named, nowMs: 1 }),
         rotateRobot(database, { ...named, overlapMs: 0, expiresAtMs: 'same', nowMs: 1 }),
       ]) {
-        assert.equal((await assertRejected('parameterInvalid', work)).message, `${named.namespace} has no robot "${named.name}"`)
+        assert.equal((await assertRejected('robotUnknown', work)).message, `${named.namespace} has no robot "${named.name}"`)
       }
     }
   })
@@ -213,12 +253,12 @@ suite('a robot', () => {
     const { make, find, database, now } = await setStage(t)
     const made = await make()
     await database.write((tx) => tx.updateTable('namespace').set({ name: 'crew' }).where('name', '=', 'team').execute())
-    const [robot] = await robotsOf(database, { namespace: 'crew', after: undefined, limit: 10, nowMs: now() })
+    const [robot] = (await robotsOf(database, { namespace: 'crew', after: undefined, limit: 10, nowMs: now() })).items
     assert.deepEqual([robot?.fullName, robot?.name, robot?.namespace, robot?.tokens[0]?.name], ['team.ci', 'ci', 'crew', 'ci'])
-    await setRobotDisabled(database, { namespace: 'crew', name: 'ci' }, true)
+    await changeRobot(database, { namespace: 'crew', name: 'ci', isDisabled: true, nowMs: 1 })
     const account = (await find(made))?.account
     assert.deepEqual([account?.name, account?.robotOf, account?.isDisabled], ['team.ci', 'crew', true])
-    await assertRejected('parameterInvalid', removeRobot(database, ci))
+    await assertRejected('namespaceUnknown', removeRobot(database, { ...ci, nowMs: 1 }))
   })
 
   test('is listed a page at a time', async (t) => {
@@ -226,9 +266,10 @@ suite('a robot', () => {
     for (const name of ['b', 'a', 'c']) await make({ name })
     const page = await robotsOf(database, { namespace: 'team', after: 'team.a', limit: 1, nowMs: now() })
     assert.deepEqual(
-      page.map(({ name }) => name),
+      page.items.map(({ name }) => name),
       ['b'],
     )
-    await assertRejected('parameterInvalid', robotsOf(database, { namespace: 'nobody', after: undefined, limit: 1, nowMs: 1 }))
+    assert.ok(page.hasMore)
+    await assertRejected('namespaceUnknown', robotsOf(database, { namespace: 'nobody', after: undefined, limit: 1, nowMs: 1 }))
   })
 })

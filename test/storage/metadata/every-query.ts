@@ -131,6 +131,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'access-tokens.createAccessToken': (database) => database.write((tx) => accessTokens.createAccessToken(tx, accessToken)),
   'access-tokens.findAccessToken': (database) => accessTokens.findAccessToken(database.read, 1, 'ci'),
   'access-tokens.listAccessTokens': (database) => accessTokens.listAccessTokens(database.read, { accountId: 1, ...page }),
+  'access-tokens.listTokensInUse': (database) => accessTokens.listTokensInUse(database.read, { accountIds: [1, 2], nowMs: 1 }),
   'access-tokens.changeAccessToken': (database) =>
     database.write((tx) => accessTokens.changeAccessToken(tx, 1, { name: 'x', scopes: '[]', expires_at_ms: 1, revoked_at_ms: 1 })),
   'access-tokens.deleteAccessTokensOf': (database) => database.write((tx) => accessTokens.deleteAccessTokensOf(tx, 1)),
@@ -138,7 +139,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
 
   'accounts.accountById': (database) => database.prepare(accounts.accountById)({ id: 1 }),
   'accounts.accountByName': (database) => database.prepare(accounts.accountByName)({ name: 'alice' }),
-  'accounts.listAccounts': (database) => accounts.listAccounts(database.read, page),
+  'accounts.listAccounts': (database) =>
+    each([{}, { kind: 'person' as const }, { text: 'a' }], (only) => accounts.listAccounts(database.read, { ...only, ...page })),
   'accounts.hasAccounts': (database) => accounts.hasAccounts(database.read),
   'accounts.createAccount': (database) =>
     database.write((tx) => accounts.createAccount(tx, { name: 'bob', passwordHash: '', isAdmin: false, nowMs: 1 })),
@@ -238,6 +240,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       const { id: namespaceId } = await namespaces.ensureNamespace(tx, { name: 'team', accountId: null, nowMs: 1 })
       return robots.createRobot(tx, { name: 'team.ci', namespaceId, passwordHash: '', description: '', createdBy: null, nowMs: 1 })
     }),
+  'robots.listRobotsNamed': (database) => robots.listRobotsNamed(database.read, { namespaceId: 1, name: 'ci' }),
+  'robots.setRobotDescription': (database) => database.write((tx) => robots.setRobotDescription(tx, { id: 1, description: 'ours' })),
   'robots.listRobots': (database) => robots.listRobots(database.read, { namespaceId: 1, ...page }),
   'second-factors.findSecondFactor': (database) => secondFactors.findSecondFactor(database.read, 1),
   'second-factors.setTotpSecret': (database) => database.write((tx) => secondFactors.setTotpSecret(tx, { accountId: 1, secret: 's' })),
