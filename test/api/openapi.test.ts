@@ -212,5 +212,5 @@ suite('the documents of a running registry', () => {
 })
 
 test('every operation that changes something says what the audit log is to tell, and no other does', () => {
-  for (const { id, method, deed } of apiOperations) assert.equal(deed !== undefined, method !== 'GET', id)
+  for (const operation of apiOperations) assert.equal(operation.deed !== undefined, operation.method !== 'GET', operation.id)
 })
