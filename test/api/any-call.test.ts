@@ -5,12 +5,16 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import * as fc from 'fast-check'
+import { isRegistryError } from '../../oci/errors.ts'
+import { accountNamed, updateAccount } from '../../registry/accounts.ts'
 import { renderOpenApi, type OpenApiOperation, type OpenApiParameter } from '../../server/api/openapi.ts'
 import { apiOperations } from '../../server/api/operations.ts'
-import { basic, Client, type PushedImage } from '../support/client.ts'
+import { confirmTotp, setTotpSecret } from '../../storage/metadata/second-factors.ts'
+import { giveRobot, giveToken } from '../support/access-tokens.ts'
+import { basic, Client } from '../support/client.ts'
 import { fitting, misfits, unfitting, type JsonSchema } from '../support/json-schema.ts'
 import { headerOf, rawRequest, type RawAnswer } from '../support/raw-request.ts'
-import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
+import { adminPassword, startRegistry, type TestRegistry } from '../support/start-registry.ts'
 
 const document = renderOpenApi(apiOperations)
 const resolve = (reference: string): JsonSchema =>
@@ -30,25 +34,66 @@ const ends: (() => unknown)[] = []
 
 before(async () => {
   registry = await startRegistry({ after: (end) => void ends.push(end as () => unknown) })
-  const image = await fill(new Client(registry))
-  there = {
-    name: ['team/app', 'team/app', 'team/app', 'team/empty', 'team/none'],
-    tag: ['v1', 'v2', 'none'],
-    digest: [image.digest, image.config],
-    account: ['alice', 'nobody'],
-  }
+  await fill()
 })
 after(async () => {
   for (const end of ends) await end()
 })
 
-async function fill(client: Client): Promise<PushedImage> {
-  // It may be there still.
-  await registry.addUser('alice').catch(() => undefined)
+/** Makes anew what a call has removed. */
+async function fill(): Promise<void> {
+  const client = new Client(registry)
+  for (const name of ['alice', 'mia']) await registry.addUser(name).catch(ifThere)
   await client.pushBlob('team/empty', 'content')
   await client.pushImage('team/app', 'v2', ['another layer'])
-  return client.pushImage('team/app', 'v1')
+  const image = await client.pushImage('team/app', 'v1')
+  await fillCredentials()
+  const account = ['alice', 'nobody']
+  there = {
+    name: ['team/app', 'team/app', 'team/app', 'team/empty', 'team/none'],
+    tag: ['v1', 'v2', 'none'],
+    digest: [image.digest, image.config],
+    account,
+    namespace: ['team', 'nobody'],
+    token: ['ci', 'none'],
+    robot: ['ci', 'none'],
+    session: await startSessions(),
+    secret: [await giveToken(registry, { account: 'alice', name: `leaked-${++leaks}` }, 'pull *')],
+  }
 }
+
+async function fillCredentials(): Promise<void> {
+  const { passwords, registry: store } = registry.services
+  // The one that every test signs in with.
+  await updateAccount(store.database, 'mia', { passwordHash: await passwords.hash(adminPassword) })
+  for (const account of ['alice', 'mia']) await giveToken(registry, { account, name: 'ci' }, 'pull *').catch(ifThere)
+  await giveRobot(registry, { namespace: 'team', name: 'ci' }, 'pull team/*').catch(ifThere)
+  const { id: accountId } = await accountNamed(store.database, 'alice')
+  await store.database.write(async (tx) => {
+    if (await setTotpSecret(tx, { accountId, secret: 'GEZDGNBVGY3TQOJQ' })) await confirmTotp(tx, { accountId, step: 1 })
+  })
+}
+
+/** @returns ids: alice's first, then mia's */
+async function startSessions(): Promise<string[]> {
+  const { sessions, registry: store } = registry.services
+  const ids: string[] = []
+  for (const name of ['alice', 'mia']) {
+    const account = await accountNamed(store.database, name)
+    ids.push(String((await sessions.start(account, { agent: 'a browser', address: '', replaced: undefined })).session.id))
+  }
+  return ids
+}
+
+function ifThere(error: unknown): void {
+  assert.ok(isRegistryError(error, 'nameTaken'), String(error))
+}
+
+let leaks = 0
+/** Whose calls are about herself, so that nothing happens to the administrator. */
+const isOfCaller = (path: string): boolean => path.startsWith('/api/v1/me')
+/** They want the code of the moment: test/access/second-factor-api.test.ts calls them. */
+const wantsCode = new Set(['confirmSecondFactor', 'renewRecoveryCodes', 'removeOwnSecondFactor'])
 
 /** Texts that parsers stumble over. */
 const odd = fc.oneof(
@@ -109,14 +154,17 @@ function call(template: string, operation: OpenApiOperation): fc.Arbitrary<Sent>
 
 function sentTo(path: string, body: string | undefined, condition: readonly string[] = []): Sent {
   const about = body === undefined ? [] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]
-  return { path, body, headers: [`Authorization: ${basic('admin')}`, ...condition, ...about] }
+  return { path, body, headers: [`Authorization: ${basic(isOfCaller(path) ? 'mia' : 'admin')}`, ...condition, ...about] }
 }
 
 /** The call that the documentation shows, with what is there in place of its names: it succeeds. */
 function shownCall(template: string, { operationId }: OpenApiOperation): Sent {
-  const path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => escape(there[name]?.[0] ?? ''))
+  const path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+    escape(there[name]?.[isOfCaller(template) && name === 'session' ? 1 : 0] ?? ''),
+  )
   const shown = apiOperations.find(({ id }) => id === operationId)?.example?.body as Record<string, unknown> | undefined
-  const named = { ...(shown && 'digest' in shown && { digest: there['digest']?.[0] }), ...(shown && 'name' in shown && { name: 'zoe' }) }
+  const known = Object.entries(there).filter(([name]) => name !== 'name' && shown && name in shown)
+  const named = { ...Object.fromEntries(known.map(([name, [first]]) => [name, first])), ...(shown && 'name' in shown && { name: 'zoe' }) }
   return sentTo(path, shown && JSON.stringify({ ...shown, ...named }))
 }
 
@@ -142,7 +190,6 @@ suite('whatever is sent to', () => {
   for (const [template, methods] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
       test(`${operation.operationId}, the answer is one of the document`, async () => {
-        const client = new Client(registry)
         const statuses = new Set<number>()
         await fc.assert(
           fc.asyncProperty(call(template, operation), async (sent) => {
@@ -154,12 +201,12 @@ suite('whatever is sent to', () => {
               ...(body === undefined ? {} : { body }),
             })
             statuses.add(assertForeseen(answer, operation, sent))
-            if (answer.status === 204) await fill(client)
+            if (answer.status === 204 || (method === 'delete' && answer.status === 200)) await fill()
           }),
           { numRuns: runs, examples: [[shownCall(template, operation)]] },
         )
         const succeeded = Object.keys(operation.responses).some((status) => Number(status) < 300 && statuses.has(Number(status)))
-        assert.ok(succeeded, `it succeeded at least once: ${[...statuses].join()}`)
+        assert.ok(succeeded || wantsCode.has(operation.operationId), `it succeeded at least once: ${[...statuses].join()}`)
       })
     }
   }

@@ -29,8 +29,9 @@ interface Printed {
   readonly name: string
   readonly secret: string
   readonly status: string
-  readonly created: string
-  readonly expires: string | null
+  readonly createdAt: string
+  readonly expiresAt: string | null
+  readonly disabled: boolean
   readonly lastUsedFrom: string | null
   readonly scopes: readonly object[]
   readonly tokens: readonly Printed[]
@@ -70,7 +71,7 @@ test('a token is created, works, is listed with its last use, rotated and revoke
 test('a token is JSON for scripts, and may live for ever', async (t) => {
   const { lanyard } = await setStage(t)
   const made = parse(await lanyard.does('token create alice all --pull a/b --push alice/* --delete alice/* --admin --expires never --json'))
-  assert.deepEqual([made.account, made.name, made.expires, made.status], ['alice', 'all', null, 'active'])
+  assert.deepEqual([made.account, made.name, made.expiresAt, made.status], ['alice', 'all', null, 'active'])
   assert.deepEqual(made.scopes, [
     { actions: ['pull'], repositories: 'a/b' },
     { actions: ['pull', 'push', 'delete'], repositories: 'alice/*' },
@@ -83,8 +84,8 @@ test('a token is JSON for scripts, and may live for ever', async (t) => {
 
 test('a token lives for ninety days unless said otherwise', async (t) => {
   const { lanyard } = await setStage(t)
-  const { created, expires } = parse(await lanyard.does('token create alice ci --pull alice/* --json'))
-  assert.equal(Date.parse(expires ?? '') - Date.parse(created), 90 * 86_400_000)
+  const { createdAt, expiresAt } = parse(await lanyard.does('token create alice ci --pull alice/* --json'))
+  assert.equal(Date.parse(expiresAt ?? '') - Date.parse(createdAt), 90 * 86_400_000)
 })
 
 test('a token that leaked is revoked by its secret; a mistyped one is told apart', async (t) => {
@@ -107,6 +108,16 @@ const wrong: readonly (readonly [args: string, said: RegExp])[] = [
   ['token create bob ci --pull bob/*', /^there is no account "bob"$/],
   ['token create alice a/b --pull alice/*', /^the name of a token has 1 to 64/],
   ['token list bob', /^there is no account "bob"$/],
+  ['token create ci --pull alice/*', /^name the account and its token$/],
+  ['token show ci', /^name the account and its token$/],
+  ['token change alice ci', /^say what the token is for: --pull/],
+  ['token change alice ci --pull alice/*', /^alice has no access token "ci"$/],
+  ['token list', /^name the account: only a server knows which is yours$/],
+  ['robot change alice ci', /^say what to change: --pull, --push, --delete or --description$/],
+  ['robot change alice ci --description x', /^alice has no robot "ci"$/],
+  ['robot show alice ci', /^alice has no robot "ci"$/],
+  ['robot remove alice ci', /^alice has no robot "ci"$/],
+  ['token revoke', /^name the account and its token, or use --secret-stdin alone$/],
   ['token revoke alice', /^name the account and its token, or use --secret-stdin alone$/],
   ['token revoke alice ci --secret-stdin', /^name the account and its token, or use --secret-stdin alone$/],
   ['token revoke alice ci', /^alice has no access token "ci"$/],
@@ -148,7 +159,7 @@ test('a robot is created, works, is listed, disabled, enabled, rotated and remov
   const again = parse(await lanyard.does('robot rotate alice ci --json --overlap 1d --external-url https://registry.example.com'))
   assert.equal(again.registry, 'registry.example.com')
   const [robot] = parseList(await lanyard.does('robot list alice --json'))
-  assert.deepEqual([robot?.name, robot?.username, robot?.status, robot?.tokens.length], ['ci', 'alice.ci', 'enabled', 3])
+  assert.deepEqual([robot?.name, robot?.username, robot?.disabled, robot?.tokens.length], ['ci', 'alice.ci', false, 2])
   assert.equal(await lanyard.does('robot remove alice ci'), 'the robot "ci" of alice was removed; what it pushed stays\n')
   assert.equal(await pull(registry, 'alice.ci', rotated.secret), 401)
   assert.match(await lanyard.refuses('user passwd alice.ci --password-stdin', 'correct horse battery'), /^there is no account "alice\.ci"$/)

@@ -51,9 +51,18 @@ test('sessions are listed for people and for programs, and ended', async (t) => 
   assert.equal(await lanyard.does('user sessions root'), 'ID  SIGNED IN  LAST SEEN  ADDRESS  BROWSER\n')
   const { secret, session } = await sessions.start(await get(), { agent: 'Fire\u001b[2Jfox', address: '10.0.0.1', replaced: undefined })
   const [, row = ''] = (await lanyard.does('user sessions root')).split('\n')
-  assert.match(row, new RegExp(`^${session.id} +\\d{4}-\\S+Z +\\d{4}-\\S+Z +10\\.0\\.0\\.1 +Fire\\?\\[2Jfox$`))
+  assert.match(row, new RegExp(`^${session.id} +\\d{4}-\\S+Z +\\d{4}-\\S+Z +10\\.0\\.0\\.1 +Fire\ufffd\\[2Jfox$`))
   const [listed] = JSON.parse(await lanyard.does('user sessions root --json')) as Record<string, unknown>[]
-  assert.deepEqual(Object.keys(listed ?? {}), ['id', 'created', 'lastSeen', 'address', 'agent'])
+  assert.deepEqual(Object.keys(listed ?? {}), ['id', 'current', 'agent', 'address', 'createdAt', 'lastSeenAt', 'expiresAt'])
+  const second = await sessions.start(await get(), { agent: 'Safari', address: '10.0.0.2', replaced: undefined })
+  assert.equal(
+    await lanyard.does(`user sessions root --end ${second.session.id}`),
+    `the session ${second.session.id} of "root" has ended\n`,
+  )
+  assert.equal(await sessions.find(second.secret), undefined)
+  assert.equal(await lanyard.refuses('user sessions root --end 999'), 'the account is not signed in by such a session')
+  assert.equal(await lanyard.refuses('user sessions root --end first'), '--end takes the ID of a session, not "first"')
+  assert.ok(await sessions.find(secret), 'the other one goes on')
   assert.equal(await lanyard.does('user sessions root --end'), 'sessions of "root" that were ended: 1\n')
   assert.equal(await sessions.find(secret), undefined)
   assert.equal(await lanyard.refuses('user sessions bob'), 'there is no account "bob"')

@@ -12,13 +12,6 @@ import { temporaryFolder, type Cleanup } from '../support/temporary-folder.ts'
 const password = 'correct horse battery'
 const stdin = '--password-stdin'
 
-interface Listed {
-  readonly name: string
-  readonly role: string
-  readonly status: string
-  readonly created: string
-}
-
 /** A folder with the administrator "root". */
 async function preparedFolder(t: Cleanup): Promise<{ lanyard: CommandLine; data: string }> {
   const data = temporaryFolder(t)
@@ -59,11 +52,14 @@ test('commands that meet on a new folder wait for each other, and each does its 
 test('the list is a table for people and JSON for programs', async (t) => {
   const { lanyard } = await preparedFolder(t)
   const [head = '', row = '', end] = (await lanyard.does('user list')).split('\n')
-  assert.equal(head, 'NAME  ROLE   STATUS   CREATED')
-  assert.match(row, /^root {2}admin {2}enabled {2}\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+  assert.equal(head, 'NAME  ROLE   STATUS   SECOND FACTOR  CREATED')
+  assert.match(row, /^root {2}admin {2}enabled {2}no {13}\d{4}-\d\d-\d\dT[\d:.]+Z$/)
   assert.equal(end, '')
-  const [account] = JSON.parse(await lanyard.does('user list --json')) as Listed[]
-  assert.deepEqual(Object.keys(account ?? {}), ['name', 'role', 'status', 'created'])
+  const [account] = JSON.parse(await lanyard.does('user list --json')) as Record<string, unknown>[]
+  assert.deepEqual(Object.keys(account ?? {}), ['name', 'kind', 'role', 'disabled', 'secondFactor', 'createdAt'])
+  assert.equal(await lanyard.does('user list --filter nobody'), 'NAME  ROLE  STATUS  SECOND FACTOR  CREATED\n')
+  assert.equal(await lanyard.does('user show root'), `${head}\n${row}\n`)
+  assert.deepEqual(JSON.parse(await lanyard.does('user show root --json')), account)
 })
 
 test('an account that exists, a name that is none and a password that is too weak or too long are refused', async (t) => {
@@ -103,7 +99,7 @@ test('the password is the first line of standard input, without its line break',
 
 test('every command on an account that does not exist says so', async (t) => {
   const { lanyard } = await preparedFolder(t)
-  const commands = ['disable bob', 'enable bob', 'role bob admin', 'remove bob', `passwd bob ${stdin}`]
+  const commands = ['show bob', 'disable bob', 'enable bob', 'role bob admin', 'remove bob', `passwd bob ${stdin}`]
   const refusals = await Promise.all(commands.map((command) => lanyard.refuses(`user ${command}`, password)))
   assert.deepEqual(new Set(refusals), new Set(['there is no account "bob"']))
 })
