@@ -1,5 +1,5 @@
 /**
- * A right that is taken away is gone with the very next request, whatever was issued or remembered before, in every worker.
+ * A right that is taken away is gone with the very next request, whatever was issued or remembered before, in every worker (threat 34).
  */
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'

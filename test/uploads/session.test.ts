@@ -216,7 +216,7 @@ suite('an upload that does not exist', () => {
   }
 })
 
-suite('how many uploads an account may have open', () => {
+suite('how many uploads an account may have open (threat 55)', () => {
   test('is limited, with a word on when to come back, and each that ends makes room', async (t) => {
     const registry = await startRegistry(t, { settings: { UPLOADS_MAX_PER_ACCOUNT: '3' } })
     await registry.addUser('alice')
