@@ -492,6 +492,32 @@ export const administrators: Rule = {
   'Bearer of an access token': denied,
 }
 
+/** In alice's namespace, to see it and to manage it. No token of the registry protocol opens that, and a robot's is for repositories. */
+export const namespaceOwners: Rule = { ...settings, 'other user': hidden, 'member elsewhere': hidden }
+export const namespaceMembers: Rule = { ...namespaceOwners, reader: ok, writer: ok, maintainer: ok, 'team member': ok }
+
+/** The team has one member, who does not manage it. Whoever is not in it learns nothing of it. */
+export const teamMembers: Rule = {
+  ...administrators,
+  owner: hidden,
+  'other user': hidden,
+  reader: hidden,
+  writer: hidden,
+  maintainer: hidden,
+  'granted owner': hidden,
+  'team member': ok,
+  'member elsewhere': hidden,
+  'Bearer of an access token': hidden,
+}
+export const teamManagers: Rule = { ...teamMembers, 'team member': denied }
+
+/** Each gets their own namespaces and teams. */
+export const directory: Rule = {
+  ...namespaceMembers,
+  'other user': ok,
+  'member elsewhere': ok,
+}
+
 /** Any token says who is asking. */
 export const whoAmI: Rule = { ...apiList, 'pull token': ok, 'push token': ok, 'token for elsewhere': ok }
 

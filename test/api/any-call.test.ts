@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import * as fc from 'fast-check'
 import { renderOpenApi, type OpenApiOperation, type OpenApiParameter } from '../../server/api/openapi.ts'
+import { addNamespace, grantRole } from '../../registry/namespaces.ts'
+import { addTeam, addToTeam } from '../../registry/teams.ts'
 import { apiOperations } from '../../server/api/operations.ts'
 import { basic, Client, type PushedImage } from '../support/client.ts'
 import { fitting, misfits, unfitting, type JsonSchema } from '../support/json-schema.ts'
@@ -36,6 +38,9 @@ before(async () => {
     tag: ['v1', 'v2', 'none'],
     digest: [image.digest, image.config],
     account: ['alice', 'nobody'],
+    // The first holds nothing, and may be removed.
+    namespace: ['hall', 'hall', 'team', 'none'],
+    team: ['crew', 'crew', 'none'],
   }
 })
 after(async () => {
@@ -43,8 +48,14 @@ after(async () => {
 })
 
 async function fill(client: Client): Promise<PushedImage> {
-  // It may be there still.
+  const { database } = registry.services.registry
+  // They may be there still.
   await registry.addUser('alice').catch(() => undefined)
+  await addNamespace(database, { name: 'hall', by: null, nowMs: 1 }).catch(() => undefined)
+  await addTeam(database, { name: 'crew', nowMs: 1 }).catch(() => undefined)
+  await addToTeam(database, 'crew', { account: 'alice', nowMs: 1 })
+  for (const member of [{ account: 'alice' }, { team: 'crew' }])
+    await grantRole(database, { namespace: 'hall', member, role: 'reader', by: null, nowMs: 1 })
   await client.pushBlob('team/empty', 'content')
   await client.pushImage('team/app', 'v2', ['another layer'])
   return client.pushImage('team/app', 'v1')
@@ -115,9 +126,16 @@ function sentTo(path: string, body: string | undefined, condition: readonly stri
 /** The call that the documentation shows, with what is there in place of its names: it succeeds. */
 function shownCall(template: string, { operationId }: OpenApiOperation): Sent {
   const path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => escape(there[name]?.[0] ?? ''))
-  const shown = apiOperations.find(({ id }) => id === operationId)?.example?.body as Record<string, unknown> | undefined
-  const named = { ...(shown && 'digest' in shown && { digest: there['digest']?.[0] }), ...(shown && 'name' in shown && { name: 'zoe' }) }
-  return sentTo(path, shown && JSON.stringify({ ...shown, ...named }))
+  const { body, query } = apiOperations.find(({ id }) => id === operationId)?.example ?? {}
+  const shown = body as Record<string, unknown> | undefined
+  const named = {
+    ...(shown && 'digest' in shown && { digest: there['digest']?.[0] }),
+    // A name that nothing else is given.
+    ...(shown && 'name' in shown && { name: operationId.toLowerCase() }),
+    ...(shown && 'owner' in shown && { owner: 'alice' }),
+  }
+  const search = query ? `?${new URLSearchParams(query).toString()}` : ''
+  return sentTo(`${path}${search}`, shown && JSON.stringify({ ...shown, ...named }))
 }
 
 /** The answer is one that the document foresees: its status, its type, its form. @returns the status */
@@ -154,7 +172,8 @@ suite('whatever is sent to', () => {
               ...(body === undefined ? {} : { body }),
             })
             statuses.add(assertForeseen(answer, operation, sent))
-            if (answer.status === 204) await fill(client)
+            // What was removed or renamed has to be there for the next call.
+            if (answer.status === 204 || method === 'patch') await fill(client)
           }),
           { numRuns: runs, examples: [[shownCall(template, operation)]] },
         )
