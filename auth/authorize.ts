@@ -144,5 +144,6 @@ const wholeRegistry = {
   catalog: 'list the repositories',
   administration: 'administer this registry',
   namespaceCreation: 'create namespaces',
+  directory: 'list namespaces and teams',
   metrics: 'read the metrics',
 } as const satisfies Partial<Record<Request['kind'], string>>

@@ -49,13 +49,15 @@ export type Request =
   /** To see a namespace and its members, or to change them and its settings. */
   | ({ readonly kind: 'namespace'; readonly action: 'see' | 'manage'; readonly namespace: string } & Standing)
   | { readonly kind: 'namespaceCreation' }
+  /** To list namespaces and teams: what the caller may not see is left out. */
+  | { readonly kind: 'directory' }
   /** To see who is in a team, to add and remove members, or to make, describe and remove the team and name its managers. */
   | {
       readonly kind: 'team'
       readonly action: 'see' | 'members' | 'manage'
       readonly team: string
-      /** Of the caller in the team. */
-      readonly membership: 'member' | 'manager' | undefined
+      /** Of the caller in the team; absent: in none, or not looked up. */
+      readonly membership?: 'member' | 'manager' | undefined
     }
   /** To see or change what concerns one account; those of others are administration. */
   | { readonly kind: 'account'; readonly account: string }
@@ -119,6 +121,7 @@ function mayTouch(account: Account | undefined, request: Request & { kind: 'name
 function mayManage(settings: PolicySettings, account: Account, request: Request): boolean {
   if (request.kind === 'team') return teamActions[request.membership ?? 'stranger'].includes(request.action)
   if (request.kind === 'namespaceCreation') return mayCreateNamespaces(settings, account)
+  if (request.kind === 'directory') return true
   return (request.kind === 'account' || request.kind === 'credentials') && account.name === request.account
 }
 

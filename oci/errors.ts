@@ -97,7 +97,7 @@ export const errorTable = {
   scopeInsufficient: row('UNAUTHORIZED', 401, 'the token does not cover this request'),
   denied: row('DENIED', 403, 'requested access to the resource is denied'),
   namespaceUnknown: row('NAME_UNKNOWN', 404, 'the namespace does not exist in this registry'),
-  teamUnknown: row('UNSUPPORTED', 404, 'the team does not exist in this registry'),
+  teamUnknown: row('NAME_UNKNOWN', 404, 'the team does not exist in this registry'),
   memberUnknown: row('UNSUPPORTED', 404, 'it is not a member there'),
   accountUnknown: row('NAME_UNKNOWN', 404, 'there is no such account'),
   accessTokenUnknown: row('UNSUPPORTED', 404, 'there is no such access token'),

@@ -10,7 +10,15 @@ import { RegistryError } from '../oci/errors.ts'
 import { namespaceOf, parseNamespaceName, type RepositoryName } from '../oci/repository-name.ts'
 import { accountByName, type AccountRow } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
-import { deleteGrant, listGrantedOwners, listMembers, setGrant, type GrantKey, type MemberRow } from '../storage/metadata/grants.ts'
+import {
+  deleteGrant,
+  listGrantedOwners,
+  listMembers,
+  setGrant,
+  type GrantKey,
+  type MemberPage,
+  type MemberRow,
+} from '../storage/metadata/grants.ts'
 import {
   changeNamespace,
   createNamespace,
@@ -28,6 +36,7 @@ import { deleteRepositoriesOf, type Visibility } from '../storage/metadata/repos
 import type { Reader } from '../storage/metadata/schema.ts'
 import { teamByName } from '../storage/metadata/teams.ts'
 import { pageOf, type Page, type PageRequest } from './list.ts'
+import { writeToFree, type Registry } from './registry.ts'
 
 export interface NewNamespace {
   readonly name: string
@@ -56,7 +65,6 @@ export async function addNamespace(database: Database, fresh: NewNamespace): Pro
 }
 
 export interface DescribedNamespace extends NamespaceRow {
-  readonly content: NamespaceContent
   /** Names of people, at most 100: the one whose name it has, then those who were granted it. */
   readonly owners: readonly string[]
 }
@@ -67,8 +75,12 @@ export async function describeNamespace(database: Database, name: string): Promi
   const row = await getNamespace(db, name)
   const person = await findPerson(db, name)
   const granted = await listGrantedOwners(db, { namespace: name, limit: 100 })
-  const owners = [...new Set([...(person ? [person.name] : []), ...granted])]
-  return { ...row, owners, content: await measureNamespace(db, row) }
+  return { ...row, owners: [...new Set([...(person ? [person.name] : []), ...granted])] }
+}
+
+/** What it holds, counted now. @throws {RegistryError} namespaceUnknown */
+export async function contentOf(database: Database, name: string): Promise<NamespaceContent> {
+  return measureNamespace(database.read, await getNamespace(database.read, name))
 }
 
 /** Namespaces by name: all, or those in which the account has a role. */
@@ -83,9 +95,34 @@ export async function namespacesFor(
   )
 }
 
-/** Changes what is given; a visibility is that of new repositories, those that exist keep theirs. @throws {RegistryError} namespaceUnknown */
-export async function updateNamespace(database: Database, name: string, change: NamespaceChange): Promise<void> {
-  if (!(await database.write((tx) => changeNamespace(tx, name, change)))) throw unknownNamespace(name)
+/** Says no, by what it throws, to a namespace that is not what was expected; runs within the transaction. */
+export type NamespaceCheck = (current: NamespaceRow) => void
+
+export interface ChangedNamespace extends NamespaceChange {
+  /** Another name, also for all its repositories: who pulls them has to use the new names from then on. */
+  readonly name?: string
+  readonly check?: NamespaceCheck
+}
+
+/**
+ * Changes what is given, all at once; a visibility is that of new repositories, those that exist keep theirs.
+ * @returns the namespace as it is now
+ * @throws {RegistryError} namespaceUnknown, what `check` throws, and for another name those of previewRename
+ */
+export async function updateNamespace(
+  database: Database,
+  name: string,
+  { check = () => undefined, name: to, ...change }: ChangedNamespace,
+): Promise<NamespaceRow> {
+  return database.write(async (tx) => {
+    const current = await getNamespace(tx, name)
+    check(current)
+    await changeNamespace(tx, name, change)
+    if (to === undefined || to === name) return { ...current, ...change }
+    const { id } = await checkRename(tx, { from: name, to })
+    await renameNamespace(tx, { id, from: name, to })
+    return { ...current, ...change, name: to }
+  })
 }
 
 /** What a removal would take away. @throws {RegistryError} those of removeNamespace, but for repositories that it holds */
@@ -95,41 +132,37 @@ export async function previewRemoval(database: Database, name: string): Promise<
 
 /**
  * Removes a namespace with its grants and robots. The blobs of its repositories stay in the store.
- * @throws {RegistryError} namespaceUnknown; namespaceInUse: it is a person's, or holds repositories and `withRepositories` is not set
+ * @returns what went with it
+ * @throws {RegistryError} namespaceUnknown; namespaceInUse: it is a person's, or holds repositories and `withRepositories` is not set;
+ * deleteDisabled: it holds some; and what `check` throws
  */
 export async function removeNamespace(
-  database: Database,
+  registry: Registry,
   name: string,
-  { withRepositories }: { withRepositories: boolean },
+  { withRepositories, check = () => undefined }: { withRepositories: boolean; check?: NamespaceCheck },
 ): Promise<NamespaceContent> {
-  return database.write(async (tx) => {
-    const content = await measureNamespace(tx, await getRemovable(tx, name))
+  return writeToFree(registry, async (tx) => {
+    const row = await getRemovable(tx, name)
+    check(row)
+    const content = await measureNamespace(tx, row)
     if (content.repositories > 0 && !withRepositories) {
       const message = `the namespace "${name}" holds ${content.repositories} repositories: delete them first, or say that they are to go with it`
       throw new RegistryError('namespaceInUse', { message })
     }
+    if (content.repositories > 0 && !registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
     await deleteRepositoriesOf(tx, name)
     await deleteNamespace(tx, name)
     return content
   })
 }
 
-/** Who follows a renaming: everything in it. @throws {RegistryError} those of renameNamespaceTo */
-export async function previewRename(database: Database, rename: { from: string; to: string }): Promise<NamespaceContent> {
-  return (await checkRename(database.read, rename)).content
-}
-
 /**
- * Gives a namespace another name, and with it all its repositories; who pulls them has to use the new names from then on.
+ * What goes with a namespace to another name: everything in it.
  * @throws {RegistryError} namespaceUnknown, nameTaken; nameInvalid: also if a repository's name would become too long;
  * namespaceInUse: it is a person's
  */
-export async function renameNamespaceTo(database: Database, rename: { from: string; to: string }): Promise<NamespaceContent> {
-  return database.write(async (tx) => {
-    const { id, content } = await checkRename(tx, rename)
-    await renameNamespace(tx, { id, ...rename })
-    return content
-  })
+export async function previewRename(database: Database, rename: { from: string; to: string }): Promise<NamespaceContent> {
+  return (await checkRename(database.read, rename)).content
 }
 
 const maxRepositoryName = 255
@@ -168,13 +201,15 @@ export interface RoleGrant extends GrantPlace {
 
 /**
  * Grants a role in place of the one that the member had there. Acts on the next request.
+ * @returns the grant, without its id
  * @throws {RegistryError} namespaceUnknown, teamUnknown; parameterInvalid: the account is nobody or a robot, `none` for all of a
  * namespace, or a repository of another one
  */
-export async function grantRole(database: Database, grant: RoleGrant): Promise<void> {
-  const { role, by, nowMs } = grant
-  if (role === 'none' && grant.repository === undefined) throw new RegistryError('parameterInvalid', { message: noneIsForRepositories })
+export async function grantRole(database: Database, grant: RoleGrant): Promise<Omit<MemberRow, 'id'>> {
+  const { role, by, nowMs, member, repository = '' } = grant
+  if (role === 'none' && repository === '') throw new RegistryError('parameterInvalid', { message: noneIsForRepositories })
   await database.write(async (tx) => setGrant(tx, { ...(await keyOf(tx, grant)), role, by, nowMs }))
+  return { account: null, team: null, ...member, repository, role, granted_at_ms: nowMs, granted_by: by }
 }
 
 const noneIsForRepositories =
@@ -191,16 +226,13 @@ export async function revokeRole(database: Database, revoked: GrantPlace & { rea
 
 /**
  * The grants in a namespace and its repositories, those in all of it first.
+ * @param page.repository only those in one repository, or with an empty name in all of the namespace
  * @param page.after repository and id of the last one of the page before
  * @throws {RegistryError} namespaceUnknown
  */
-export async function membersOf(
-  database: Database,
-  name: string,
-  page: { readonly after: { readonly repository: string; readonly id: number } | undefined; readonly limit: number },
-): Promise<Page<MemberRow>> {
+export async function membersOf(database: Database, name: string, page: Omit<MemberPage, 'namespaceId'>): Promise<Page<MemberRow>> {
   const { id: namespaceId } = await getNamespace(database.read, name)
-  return pageOf(page, (limit) => listMembers(database.read, { namespaceId, after: page.after, limit }))
+  return pageOf(page, (limit) => listMembers(database.read, { ...page, namespaceId, limit }))
 }
 
 /** @throws {RegistryError} parameterInvalid: it is none of the roles, which the message names */
@@ -257,6 +289,7 @@ export async function getPerson(db: Reader, name: string): Promise<AccountRow> {
   return row
 }
 
-function unknownNamespace(name: string): RegistryError {
+/** A namespace that is not there, in the same words wherever it is missed. */
+export function unknownNamespace(name: string): RegistryError {
   return new RegistryError('namespaceUnknown', { message: `there is no namespace "${name}"` })
 }

@@ -12,6 +12,7 @@ import { accountByName } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import { grantedRole, listGrantedOwners, listGrantsOf } from '../storage/metadata/grants.ts'
 import { namespaceByName } from '../storage/metadata/namespaces.ts'
+import { membershipIn } from './teams.ts'
 
 /** How many people a refusal names, who could grant what is missing. */
 const namedOwners = 3
@@ -63,6 +64,7 @@ export class Rights {
   async #withStanding(identity: Identity, request: Request): Promise<Request> {
     if (!isGrantable(identity)) return request
     if (request.kind === 'namespace') return { ...request, ...(await this.#standingIn(identity.account, request.namespace, '')) }
+    if (request.kind === 'team') return { ...request, membership: await membershipIn(this.#database, request.team, identity.account.id) }
     if (request.kind !== 'repository' && request.kind !== 'settings') return request
     return { ...request, ...(await this.standingOf(identity, request.name)) }
   }

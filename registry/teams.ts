@@ -7,8 +7,8 @@
 import { RegistryError } from '../oci/errors.ts'
 import { parseNamespaceName } from '../oci/repository-name.ts'
 import type { Database } from '../storage/metadata/database.ts'
-import { listGrantsOfTeam, type HeldGrant } from '../storage/metadata/grants.ts'
-import type { Reader } from '../storage/metadata/schema.ts'
+import { listGrantsOfTeam, type TeamGrantPage, type TeamGrantRow } from '../storage/metadata/grants.ts'
+import type { Reader, Writer } from '../storage/metadata/schema.ts'
 import {
   createTeam,
   deleteTeam,
@@ -34,14 +34,28 @@ export async function addTeam(database: Database, team: { name: string; descript
   if (!isNew) throw new RegistryError('nameTaken', { message: `there is a team "${name}" already` })
 }
 
-/** @throws {RegistryError} teamUnknown */
-export async function updateTeam(database: Database, name: string, change: { description: string }): Promise<void> {
-  if (!(await database.write((tx) => setTeamDescription(tx, name, change.description)))) throw unknownTeam(name)
+/** Says no, by what it throws, to a team that is not what was expected; runs within the transaction. */
+export type TeamCheck = (current: TeamRow) => void
+
+/** @returns the team as it is now. @throws {RegistryError} teamUnknown, and what `check` throws */
+export async function updateTeam(
+  database: Database,
+  name: string,
+  { description, check }: { description: string; check?: TeamCheck },
+): Promise<TeamRow> {
+  return database.write(async (tx) => {
+    const current = await getCurrent(tx, name, check)
+    await setTeamDescription(tx, name, description)
+    return { ...current, description }
+  })
 }
 
-/** Takes the team's roles from all its members, with their next request. @throws {RegistryError} teamUnknown */
-export async function removeTeam(database: Database, name: string): Promise<void> {
-  if (!(await database.write((tx) => deleteTeam(tx, name)))) throw unknownTeam(name)
+/** Takes the team's roles from all its members, with their next request. @throws {RegistryError} teamUnknown, and what `check` throws */
+export async function removeTeam(database: Database, name: string, check?: TeamCheck): Promise<void> {
+  await database.write(async (tx) => {
+    await getCurrent(tx, name, check)
+    await deleteTeam(tx, name)
+  })
 }
 
 /** Teams by name: all, or those that the account is in. */
@@ -52,12 +66,15 @@ export async function teamsFor(database: Database, account: { readonly id: numbe
   )
 }
 
-/** A team and its roles, by namespace and repository. @throws {RegistryError} teamUnknown */
-export async function describeTeam(database: Database, name: string): Promise<TeamRow & { readonly grants: readonly HeldGrant[] }> {
-  const team = await getTeam(database.read, name)
-  const grants = await listGrantsOfTeam(database.read, team.id)
-  const placeOf = (grant: HeldGrant): string => `${grant.namespace} ${grant.repository}`
-  return { ...team, grants: grants.toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1)) }
+/** @throws {RegistryError} teamUnknown */
+export async function describeTeam(database: Database, name: string): Promise<TeamRow> {
+  return getTeam(database.read, name)
+}
+
+/** The roles of a team, as listGrantsOfTeam orders them. @throws {RegistryError} teamUnknown */
+export async function rolesOfTeam(database: Database, name: string, page: Omit<TeamGrantPage, 'teamId'>): Promise<Page<TeamGrantRow>> {
+  const { id: teamId } = await getTeam(database.read, name)
+  return pageOf(page, (limit) => listGrantsOfTeam(database.read, { teamId, after: page.after, limit }))
 }
 
 /**
@@ -82,31 +99,57 @@ export async function membershipIn(database: Database, name: string, accountId: 
   return membership.is_manager === 1 ? 'manager' : 'member'
 }
 
+/** What an account is in a team; undefined: not in it. Says no by what it throws, within the transaction. */
+export type MembershipCheck = (current: { readonly isManager: boolean } | undefined) => void
+
+export interface NewTeamMember {
+  readonly account: string
+  /** Absent: as it is, and of one that is new, no. */
+  readonly isManager?: boolean | undefined
+  readonly nowMs: number
+  readonly check?: MembershipCheck
+}
+
 /**
  * Puts a person into a team, or changes whether they manage it.
- * @throws {RegistryError} teamUnknown; parameterInvalid: the account is nobody or a robot
+ * @returns what they are there now
+ * @throws {RegistryError} teamUnknown; parameterInvalid: the account is nobody or a robot; and what `check` throws
  */
-export async function addToTeam(
-  database: Database,
-  name: string,
-  member: { account: string; isManager: boolean; nowMs: number },
-): Promise<void> {
-  const { isManager, nowMs } = member
-  await database.write(async (tx) => {
+export async function addToTeam(database: Database, name: string, { check, nowMs, ...member }: NewTeamMember): Promise<TeamMemberRow> {
+  return database.write(async (tx) => {
     const { id: teamId } = await getTeam(tx, name)
     const { id: accountId } = await getPerson(tx, member.account)
+    const current = await findMembership(tx, { teamId, accountId })
+    check?.(current && { isManager: current.is_manager === 1 })
+    const isManager = member.isManager ?? current?.is_manager === 1
     await setTeamMember(tx, { teamId, accountId, isManager, nowMs })
+    return { account_id: accountId, name: member.account, is_manager: Number(isManager), added_at_ms: current?.added_at_ms ?? nowMs }
   })
 }
 
-/** Acts on the next request. @throws {RegistryError} teamUnknown, memberUnknown; parameterInvalid: the account is nobody or a robot */
-export async function dropFromTeam(database: Database, name: string, account: string): Promise<void> {
-  const wasIn = await database.write(async (tx) => {
+/**
+ * Acts on the next request.
+ * @throws {RegistryError} teamUnknown, memberUnknown; parameterInvalid: the account is nobody or a robot; and what `check` throws
+ */
+export async function dropFromTeam(
+  database: Database,
+  name: string,
+  { account, check }: { account: string; check?: MembershipCheck },
+): Promise<void> {
+  await database.write(async (tx) => {
     const { id: teamId } = await getTeam(tx, name)
     const { id: accountId } = await getPerson(tx, account)
-    return deleteTeamMember(tx, { teamId, accountId })
+    const current = await findMembership(tx, { teamId, accountId })
+    if (!current) throw new RegistryError('memberUnknown', { message: `"${account}" is not in the team "${name}"` })
+    check?.({ isManager: current.is_manager === 1 })
+    await deleteTeamMember(tx, { teamId, accountId })
   })
-  if (!wasIn) throw new RegistryError('memberUnknown', { message: `"${account}" is not in the team "${name}"` })
+}
+
+async function getCurrent(tx: Writer, name: string, check: TeamCheck = () => undefined): Promise<TeamRow> {
+  const team = await getTeam(tx, name)
+  check(team)
+  return team
 }
 
 async function getTeam(db: Reader, name: string): Promise<TeamRow> {
@@ -115,6 +158,7 @@ async function getTeam(db: Reader, name: string): Promise<TeamRow> {
   return team
 }
 
-function unknownTeam(name: string): RegistryError {
+/** A team that is not there, in the same words wherever it is missed. */
+export function unknownTeam(name: string): RegistryError {
   return new RegistryError('teamUnknown', { message: `there is no team "${name}"` })
 }

@@ -117,9 +117,10 @@ function properties(schema: JsonObject): string {
 /** How to call an operation from a shell. */
 function exampleOf({ method, path, example = {} }: Operation): string {
   const filled = path.replaceAll(/\{(\w+)\}/g, (whole, name: string) => example.path?.[name] ?? whole)
+  const query = example.query ? `?${new URLSearchParams(example.query).toString()}` : ''
   const verb = method === 'GET' ? '' : `-X ${method} `
   const data = example.body === undefined ? '' : ` -H 'Content-Type: application/json' -d '${JSON.stringify(example.body)}'`
-  return `curl -u alice ${verb}https://registry.example.com${apiRoot}${filled}${data}`
+  return `curl -u alice ${verb}https://registry.example.com${apiRoot}${filled}${query}${data}`
 }
 
 function paragraphs(text: string): string {

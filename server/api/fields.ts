@@ -4,10 +4,11 @@
  */
 import { z } from 'zod'
 import { parseAccountName } from '../../auth/identity.ts'
+import { roles } from '../../auth/roles.ts'
 import { isDigest, type Digest } from '../../oci/digest.ts'
 import { errorTable, isRegistryError, type ErrorReason } from '../../oci/errors.ts'
 import { isTag, type Tag } from '../../oci/reference.ts'
-import { isRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
+import { isRepositoryName, parseNamespaceName, type RepositoryName } from '../../oci/repository-name.ts'
 
 /** How a parameter looks to those who fill it in. */
 interface Look {
@@ -60,14 +61,45 @@ export const accountName = z
   .meta({ description: 'The name of an account.', examples: ['alice'] })
 
 /** The name of an account to be made. */
-export const newAccountName = z
+export const newAccountName = newName(parseAccountName, 'The name of an account, also that of its namespace.')
+
+/** The name of a namespace that is there or not, of any form, as accountName. */
+export const namespaceName = z
   .string()
-  .meta({ minLength: 1, maxLength: 64, pattern: `^${component}$`, description: 'The name of an account, also that of its namespace.' })
-  .transform((text, context): string => {
-    const fault = faultOf(() => parseAccountName(text))
-    if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
-    return text
-  })
+  .min(1)
+  .max(255)
+  .meta({ description: 'The name of a namespace, the first part of the names of its repositories.', examples: ['team'] })
+
+/** The name of a namespace to be made, or to be given to one. */
+export const newNamespaceName = newName(parseNamespaceName, 'The name of a namespace: the first part of the names of its repositories.')
+
+/** The name of a team that is there or not, of any form, as accountName. */
+export const teamName = z
+  .string()
+  .min(1)
+  .max(255)
+  .meta({ description: 'The name of a team.', examples: ['crew'] })
+
+/** The name of a team to be made. */
+export const newTeamName = newName(parseNamespaceName, 'The name of a team.')
+
+/** A name of one component, to be made; `parse` throws what is wrong with it. */
+function newName(parse: (text: string) => string, description: string) {
+  return z
+    .string()
+    .meta({ minLength: 1, maxLength: 64, pattern: `^${component}$`, description })
+    .transform((text, context): string => {
+      const fault = faultOf(() => parse(text))
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
+      return text
+    })
+}
+
+export const grantedRole = z.enum([...roles, 'none']).meta({
+  id: 'Role',
+  description:
+    'reader pulls, writer also pushes, maintainer also deletes, owner also changes members and settings; none stands in a repository alone, and takes away what the namespace gives.',
+})
 
 export const visibility = z.enum(['private', 'internal', 'public']).meta({
   id: 'Visibility',
@@ -83,6 +115,18 @@ export const actor = z.string().nullable().meta({ description: 'Account name; nu
 
 /** A part of a name to look for. */
 export const nameFilter = z.string().max(255).optional().meta({ description: 'Only those whose name contains this text.' })
+
+/** One or two sentences on a thing. @param more what they are for */
+export function descriptionText(more: string) {
+  return z.string().max(1000).meta({ description: more })
+}
+
+/** Without the members that were left out. */
+export function given<T extends object>(change: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
+}
 
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString()

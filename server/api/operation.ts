@@ -88,10 +88,19 @@ export interface Operation<
   readonly isConditional?: true
   /** Faults of its own, beside those that every operation of its shape can have. */
   readonly errors?: readonly ErrorReason[]
-  /** For the line that shows how to call it: values of the path's parameters, and a body. */
-  readonly example?: { readonly path?: Readonly<Record<string, string>>; readonly body?: unknown }
-  /** For the audit log, of an operation that changes something. The body is undefined when it was refused before it was read. */
-  deed?(sent: { readonly caller: Caller; readonly path: Values<P>; readonly body: z.output<B> | undefined }): Deed
+  /** For the line that shows how to call it: values of the path's parameters, of those of the query that it needs, and a body. */
+  readonly example?: {
+    readonly path?: Readonly<Record<string, string>>
+    readonly query?: Readonly<Record<string, string>>
+    readonly body?: unknown
+  }
+  /** For the audit log, of an operation that changes something. Query and body are undefined when it was refused before they were read. */
+  deed?(sent: {
+    readonly caller: Caller
+    readonly path: Values<P>
+    readonly query?: Values<Q> | undefined
+    readonly body: z.output<B> | undefined
+  }): Deed
   handle(call: Call<P, Q, B>): Promise<Reply<z.input<A>>>
 }
 

@@ -9,15 +9,18 @@ import * as audit from './audit.ts'
 import * as credentials from './credentials.ts'
 import * as manifests from './manifests.ts'
 import * as me from './me.ts'
+import * as members from './members.ts'
+import * as namespaces from './namespaces.ts'
 import type { Operation } from './operation.ts'
 import * as repositories from './repositories.ts'
 import * as robots from './robots.ts'
 import * as sessions from './sessions.ts'
 import * as tags from './tags.ts'
+import * as teams from './teams.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
-const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, robots, accounts, audit]
+const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, namespaces, members, robots, teams, accounts, audit]
 
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */
 export const apiOperations: readonly Operation[] = inOrder(files.flatMap((file): Operation[] => Object.values(file)))

@@ -32,18 +32,18 @@ export interface Request {
 export async function perform(services: Services, operation: Operation, request: Request): Promise<Reply<unknown>> {
   const path = validateMembers(operation.parameters, request.path, 'path')
   const { name } = path
-  const noteDeed = (body: unknown): void => {
-    const deed = operation.deed?.({ caller: request.caller, path, body })
+  const noteDeed = (sent: { query?: Record<string, never>; body: unknown }): void => {
+    const deed = operation.deed?.({ caller: request.caller, path, ...sent })
     if (deed) request.noteDeed(deed)
   }
-  noteDeed(undefined)
+  noteDeed({ body: undefined })
   const isOfRepository = typeof name === 'string' && isRepositoryName(name)
   const repository = isOfRepository ? await findRepository(services.registry, name) : undefined
   await request.admit({ path, repository })
   if (isOfRepository && !repository) throw unknownRepository(name)
   const query = validateMembers(operation.query, request.query, 'query')
   const body = operation.body && validate(operation.body, await request.readBody(), 'body')
-  noteDeed(body)
+  noteDeed({ query: query as Record<string, never>, body })
   const { caller, source, requireVersion } = request
   // That `repository` is there for a path with {name} was seen to above; the types of a handler say the same.
   const call = { services, caller, source, path, query, body, repository, requireVersion } as Call<Shape, Shape, z.ZodType>

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { removeRepository, updateRepository } from '../../registry/change-repository.ts'
 import { repositoriesFor } from '../../registry/list.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
-import { isoTime, nameFilter, repositoryName, time, visibility } from './fields.ts'
+import { given, isoTime, nameFilter, repositoryName, time, visibility } from './fields.ts'
 import { operation } from './operation.ts'
 import { pageBody, pageOf, pageQuery } from './page.ts'
 import { listing, onRepository, settings } from './right.ts'
@@ -108,11 +108,4 @@ function reply(repository: RepositoryRow) {
 
 function describe({ name, visibility, description, created_at_ms: createdAtMs }: RepositoryRow) {
   return { name, visibility, description, createdAt: isoTime(createdAtMs) }
-}
-
-/** Without the members that were left out. */
-function given<T extends object>(change: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>
-  }
 }

@@ -1,7 +1,7 @@
 /**
  * What a caller must be allowed to do for an operation, and the check of it. Who may do what is the policy's part.
  *
- * Invariant: a repository that the caller may not see is answered exactly like one that is not there.
+ * Invariant: a repository, a namespace, a team that the caller may not see is answered exactly like one that is not there.
  */
 import { accountNameOf, type Caller } from '../../auth/identity.ts'
 import { isWithinToken, type Request } from '../../auth/policy.ts'
@@ -9,6 +9,8 @@ import type { Action } from '../../auth/scope.ts'
 import { isRegistryError, RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { unknownRepository } from '../../registry/change-repository.ts'
+import { unknownNamespace } from '../../registry/namespaces.ts'
+import { unknownTeam } from '../../registry/teams.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Services } from '../services.ts'
 
@@ -56,6 +58,27 @@ export const settings: Right = {
   requestOf: (asked) => ({ kind: 'settings', name: nameIn(asked) }),
 }
 
+export const directory: Right = {
+  text: 'to be signed in, with an access token one for `admin`; what may not be seen is left out',
+  requestOf: () => ({ kind: 'directory' }),
+}
+export const namespaceCreation: Right = {
+  text: 'to create namespaces, as the setting `namespaces.create` says',
+  requestOf: () => ({ kind: 'namespaceCreation' }),
+}
+
+/** A right on the namespace that `{namespace}` in the path names. */
+export function onNamespace(action: 'see' | 'manage'): Right {
+  const words = { see: 'a role in the namespace', manage: 'to own the namespace' } as const
+  return { text: words[action], requestOf: (asked) => ({ kind: 'namespace', action, namespace: textIn(asked, 'namespace') }) }
+}
+
+/** A right on the team that `{team}` in the path names. */
+export function onTeam(action: 'see' | 'members' | 'manage'): Right {
+  const words = { see: 'to be in the team', members: 'to manage the team', manage: 'to be an administrator' } as const
+  return { text: words[action], requestOf: (asked) => ({ kind: 'team', action, team: textIn(asked, 'team') }) }
+}
+
 /** A right on the repository that `{name}` in the path names. */
 export function onRepository(action: Action): Right {
   const words = { pull: 'pull from', push: 'push to', delete: 'delete from' } as const
@@ -65,28 +88,46 @@ export function onRepository(action: Action): Right {
   }
 }
 
-/** Returns if the caller may. @throws {RegistryError} those of authorize; nameUnknown: it may not even see the repository */
+/** Returns if the caller may. @throws {RegistryError} those of authorize; of what it may not even see, that it is unknown */
 export async function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): Promise<void> {
   const request = right.requestOf(asked, caller)
   try {
     await services.rights.authorize(caller, request)
   } catch (error) {
-    // That an access token does not cover it is said whether or not there is such a repository.
-    const isHiding = isRegistryError(error, 'denied') && 'name' in request && isWithinToken(caller.identity, request)
-    if (isHiding && !(await maySee(services, caller, { name: request.name, asked }))) throw unknownRepository(request.name)
+    // That an access token does not cover it is said whether or not there is such a thing.
+    const sight = isRegistryError(error, 'denied') && isWithinToken(caller.identity, request) ? sightOf(request, asked) : undefined
+    if (sight && !(await services.rights.isAllowed(caller.identity, sight.request))) throw sight.unknown
     throw error
   }
 }
 
-/** By the account alone: that a token covers less hides nothing from whoever holds it. */
-async function maySee(services: Services, { identity }: Caller, { name, asked }: { name: RepositoryName; asked: Asked }): Promise<boolean> {
-  const { repository } = asked
-  return services.rights.isAllowed(identity, { kind: 'repository', action: 'pull', name, visibility: repository?.visibility })
+/**
+ * Whether the caller may do this as well, for operations that are open to more than may do all of it. Without an account come only those
+ * who work on the data folder itself, and may everything: over HTTP no operation that asks this lets anyone in without one.
+ */
+export async function mayAlso({ rights }: Services, { identity }: Caller, request: Request): Promise<boolean> {
+  return identity.kind === 'anonymous' || rights.isAllowed(identity, request)
 }
 
-function nameIn({ path }: Asked): RepositoryName {
-  const { name } = path
-  if (typeof name !== 'string')
-    throw new RegistryError('internal', { cause: new Error('a right on a repository without {name} in the path') })
-  return name as RepositoryName
+/** What one must be allowed to learn that there is what is asked for, and what others are told; undefined: it is no secret. */
+function sightOf(request: Request, { repository }: Asked): { request: Request; unknown: RegistryError } | undefined {
+  if ('name' in request) {
+    const { name } = request
+    return {
+      request: { kind: 'repository', action: 'pull', name, visibility: repository?.visibility },
+      unknown: unknownRepository(name),
+    }
+  }
+  if (request.kind === 'namespace') return { request: { ...request, action: 'see' }, unknown: unknownNamespace(request.namespace) }
+  return request.kind === 'team' ? { request: { ...request, action: 'see' }, unknown: unknownTeam(request.team) } : undefined
+}
+
+function nameIn(asked: Asked): RepositoryName {
+  return textIn(asked, 'name') as RepositoryName
+}
+
+function textIn({ path }: Asked, parameter: string): string {
+  const text = path[parameter]
+  if (typeof text !== 'string') throw new RegistryError('internal', { cause: new Error(`a right that needs {${parameter}} in the path`) })
+  return text
 }

@@ -72,13 +72,29 @@ export async function listGrantsOf(db: Reader, accountId: number): Promise<HeldG
   return [...own, ...ofTeams]
 }
 
-/** All grants of one team, in no order. */
-export async function listGrantsOfTeam(db: Reader, teamId: number): Promise<HeldGrant[]> {
+export interface TeamGrantRow extends HeldGrant {
+  readonly namespace_id: number
+}
+
+export interface TeamGrantPage {
+  readonly teamId: number
+  /** Where the page before ended; undefined starts at the beginning. */
+  readonly after: { readonly namespaceId: number; readonly repository: string } | undefined
+  readonly limit: number
+}
+
+/** One page of a team's grants: the namespaces in the order in which they were made, in each that in all of it first. */
+export async function listGrantsOfTeam(db: Reader, { teamId, after, limit }: TeamGrantPage): Promise<TeamGrantRow[]> {
+  const { namespaceId, repository } = after ?? { namespaceId: 0, repository: '' }
   return db
     .selectFrom('role_grant')
     .innerJoin('namespace', 'namespace.id', 'role_grant.namespace_id')
-    .select(['namespace.name as namespace', 'role_grant.repository', 'role_grant.role'])
+    .select(['role_grant.namespace_id', 'namespace.name as namespace', 'role_grant.repository', 'role_grant.role'])
     .where('role_grant.team_id', '=', teamId)
+    .where(sql<boolean>`(role_grant.namespace_id, role_grant.repository) > (${namespaceId}, ${repository})`)
+    .orderBy('role_grant.namespace_id')
+    .orderBy('role_grant.repository')
+    .limit(limit)
     .execute()
 }
 
@@ -152,15 +168,17 @@ export interface MemberRow {
 
 export interface MemberPage {
   readonly namespaceId: number
+  /** Only the grants in this repository, empty: those in all of the namespace; absent: every one. */
+  readonly repository?: RepositoryName | '' | undefined
   /** Where the page before ended; undefined starts at the beginning. */
   readonly after: { readonly repository: string; readonly id: number } | undefined
   readonly limit: number
 }
 
 /** One page of the grants in a namespace: those in all of it first, then by repository, each group in the order of granting. */
-export async function listMembers(db: Reader, { namespaceId, after, limit }: MemberPage): Promise<MemberRow[]> {
+export async function listMembers(db: Reader, { namespaceId, repository: only, after, limit }: MemberPage): Promise<MemberRow[]> {
   const { repository, id } = after ?? { repository: '', id: 0 }
-  return db
+  const all = db
     .selectFrom('role_grant')
     .leftJoin('account', 'account.id', 'role_grant.account_id')
     .leftJoin('team', 'team.id', 'role_grant.team_id')
@@ -178,7 +196,7 @@ export async function listMembers(db: Reader, { namespaceId, after, limit }: Mem
     .orderBy('role_grant.repository')
     .orderBy('role_grant.id')
     .limit(limit)
-    .execute()
+  return (only === undefined ? all : all.where('role_grant.repository', '=', only)).execute()
 }
 
 /** Whether a team, or anyone who is no administrator, owns the namespace of this name by a grant. */

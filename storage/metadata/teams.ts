@@ -98,10 +98,13 @@ export async function deleteTeamMember(tx: Writer, { teamId, accountId }: Member
 }
 
 /** What an account is in a team; undefined: it is not in it. */
-export async function findMembership(db: Reader, { teamId, accountId }: Membership): Promise<{ is_manager: number } | undefined> {
+export async function findMembership(
+  db: Reader,
+  { teamId, accountId }: Membership,
+): Promise<Pick<TeamMemberRow, 'is_manager' | 'added_at_ms'> | undefined> {
   return db
     .selectFrom('team_member')
-    .select('is_manager')
+    .select(['is_manager', 'added_at_ms'])
     .where('team_id', '=', teamId)
     .where('account_id', '=', accountId)
     .executeTakeFirst()

@@ -25,10 +25,14 @@ import {
   whoAmI,
   openSettings,
   ofAlice,
-  ofOwners,
   ofOneself,
   byOneself,
   byCookie,
+  directory,
+  namespaceMembers,
+  namespaceOwners,
+  teamManagers,
+  teamMembers,
   type Rule,
 } from './rules.ts'
 
@@ -59,8 +63,13 @@ const remembers = { login: byCookie, open: byCookie, challenge: 'session' } as c
 const readsRepository = { ...basic, login: apiRead, open: unlessWrongOrNarrow } as const
 const administers = { ...basic, login: administrators, open: administrators } as const
 const concernsAlice = { ...basic, login: ofAlice, open: ofAlice } as const
-const concernsOwners = { ...basic, login: ofOwners, open: ofOwners } as const
+const concernsOwners = { ...basic, login: namespaceOwners, open: namespaceOwners } as const
 const concernsOneself = { ...basic, login: ofOneself, open: ofOneself } as const
+const seesNamespace = { ...basic, login: namespaceMembers, open: namespaceMembers } as const
+const ownsNamespace = { ...basic, login: namespaceOwners, open: namespaceOwners } as const
+const seesTeam = { ...basic, login: teamMembers, open: teamMembers } as const
+const managesTeam = { ...basic, login: teamManagers, open: teamManagers } as const
+const findsOwn = { ...basic, login: directory, open: directory } as const
 const json = { headers: { 'Content-Type': 'application/json' } } as const
 const opensOneself = { ...basic, ...json, login: byOneself, open: byOneself } as const
 const stale = { headers: { 'If-Match': '"not its version"' } } as const
@@ -208,6 +217,38 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'PATCH /api/v1/namespaces/{namespace}/robots/{robot}': { ...concernsOwners, ...json, status: 400, body: '{"disabled":1}' },
   'DELETE /api/v1/namespaces/{namespace}/robots/{robot}': { ...concernsOwners, ...stale, status: 412 },
   'POST /api/v1/namespaces/{namespace}/robots/{robot}/rotate': { ...concernsOwners, ...json, status: 400, body: '{"overlapSeconds":-1}' },
+  'GET /api/v1/namespaces': { ...findsOwn, status: 200 },
+  'HEAD /api/v1/namespaces': { ...findsOwn, status: 200 },
+  'POST /api/v1/namespaces': { ...administers, ...json, status: 400, body: '{"name":"New"}' },
+  'GET /api/v1/namespaces/{namespace}': { ...seesNamespace, status: 200 },
+  'HEAD /api/v1/namespaces/{namespace}': { ...seesNamespace, status: 200 },
+  'PATCH /api/v1/namespaces/{namespace}': { ...ownsNamespace, ...json, status: 400, body: '{"visibility":"secret"}' },
+  // It is a person's, which is neither removed nor renamed.
+  'DELETE /api/v1/namespaces/{namespace}': { ...ownsNamespace, status: 409 },
+  'GET /api/v1/namespaces/{namespace}/removal': { ...ownsNamespace, status: 409 },
+  'HEAD /api/v1/namespaces/{namespace}/removal': { ...ownsNamespace, status: 409 },
+  'GET /api/v1/namespaces/{namespace}/rename': { ...ownsNamespace, status: 409, query: '?to=alicia' },
+  'HEAD /api/v1/namespaces/{namespace}/rename': { ...ownsNamespace, status: 409, query: '?to=alicia' },
+  'GET /api/v1/namespaces/{namespace}/members': { ...seesNamespace, status: 200 },
+  'HEAD /api/v1/namespaces/{namespace}/members': { ...seesNamespace, status: 200 },
+  'PUT /api/v1/namespaces/{namespace}/members/{account}': { ...ownsNamespace, ...json, status: 400, body: '{"role":"king"}' },
+  'DELETE /api/v1/namespaces/{namespace}/members/{account}': { ...ownsNamespace, status: 404, query: '?repository=alice/nothing' },
+  'PUT /api/v1/namespaces/{namespace}/teams/{team}': { ...ownsNamespace, ...json, status: 400, body: '{"role":"king"}' },
+  'DELETE /api/v1/namespaces/{namespace}/teams/{team}': { ...ownsNamespace, status: 404, query: '?repository=alice/nothing' },
+  'GET /api/v1/teams': { ...findsOwn, status: 200 },
+  'HEAD /api/v1/teams': { ...findsOwn, status: 200 },
+  'POST /api/v1/teams': { ...administers, ...json, status: 400, body: '{"name":"New"}' },
+  'GET /api/v1/teams/{team}': { ...seesTeam, status: 200 },
+  'HEAD /api/v1/teams/{team}': { ...seesTeam, status: 200 },
+  'PATCH /api/v1/teams/{team}': { ...managesTeam, ...json, status: 400, body: '{"name":"band"}' },
+  'DELETE /api/v1/teams/{team}': { ...managesTeam, ...stale, status: 412 },
+  'GET /api/v1/teams/{team}/roles': { ...seesTeam, status: 200 },
+  'HEAD /api/v1/teams/{team}/roles': { ...seesTeam, status: 200 },
+  'GET /api/v1/teams/{team}/members': { ...seesTeam, status: 200 },
+  'HEAD /api/v1/teams/{team}/members': { ...seesTeam, status: 200 },
+  'PUT /api/v1/teams/{team}/members/{account}': { ...managesTeam, ...json, status: 400, body: '{"manager":"yes"}' },
+  // Alice is not in it.
+  'DELETE /api/v1/teams/{team}/members/{account}': { ...managesTeam, status: 404 },
   'GET /api/v1/session': { ...remembers, status: 200 },
   'HEAD /api/v1/session': { ...remembers, status: 200 },
   // Whom the body names is who signs in; what else the request says about it does not count.

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { parseRepositoryName } from '../../oci/repository-name.ts'
 import { addAccount, removeAccount, updateAccount } from '../../registry/accounts.ts'
-import { addNamespace, grantRole, renameNamespaceTo, revokeRole } from '../../registry/namespaces.ts'
+import { addNamespace, grantRole, updateNamespace, revokeRole } from '../../registry/namespaces.ts'
 import { addTeam, addToTeam, dropFromTeam, removeTeam } from '../../registry/teams.ts'
 import type { Database } from '../../storage/metadata/database.ts'
 import { adminPassword, startRegistry, type TestRegistry } from '../support/start-registry.ts'
@@ -184,8 +184,8 @@ test('a repository that is closed is closed to tokens that covered it, with the 
 interface Held {
   readonly title: string
   /** Gives bob the role of a writer in alice's namespace, or in alice/app alone. */
-  readonly give: (database: Database) => Promise<void>
-  readonly take: (database: Database) => Promise<void>
+  readonly give: (database: Database) => Promise<unknown>
+  readonly take: (database: Database) => Promise<unknown>
 }
 
 const bobIs = { namespace: 'alice', member: { account: 'bob' } } as const
@@ -215,7 +215,7 @@ const rights: readonly Held[] = [
     give: (database) => grantRole(database, { ...bobIs, ...granted }),
     take: (database) => grantRole(database, { ...bobIs, ...granted, repository: app, role: 'none' }),
   },
-  { title: 'membership in a team that ends', give: giveByTeam, take: (database) => dropFromTeam(database, 'crew', 'bob') },
+  { title: 'membership in a team that ends', give: giveByTeam, take: (database) => dropFromTeam(database, 'crew', { account: 'bob' }) },
   { title: 'the grant of a team that is revoked', give: giveByTeam, take: (database) => revokeRole(database, crewIs) },
   { title: 'a team that is removed', give: giveByTeam, take: (database) => removeTeam(database, 'crew') },
 ]
@@ -264,6 +264,6 @@ test('who pushes under a namespace that was renamed meanwhile has no right left 
   const token = await bearer(registry, basic('bob'), 'repository:team/app:pull,push', 'repository:crew/app:pull,push')
   const push = (name: string) => send(registry, `POST /v2/${name}/blobs/uploads/`, { authorization: token })
   assert.deepEqual([(await push('team/app')).status, (await push('crew/app')).status], [202, 401])
-  await renameNamespaceTo(database, { from: 'team', to: 'crew' })
+  await updateNamespace(database, 'team', { name: 'crew' })
   assert.equal((await push('team/app')).status, 403)
 })

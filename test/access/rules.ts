@@ -495,9 +495,6 @@ export const administrators: Rule = {
 /** What concerns alice: for herself and administrators, and for no robot of hers; an access token of hers needs the scope admin. */
 export const ofAlice: Rule = { ...administrators, owner: ok, 'Bearer of an access token': ok }
 
-/** The robots of alice's namespace: also for whoever was granted to own it. */
-export const ofOwners: Rule = { ...ofAlice, 'granted owner': ok }
-
 /** What concerns the caller: for every person, and for no machine. */
 export const ofOneself: Rule = {
   ...ofAlice,
@@ -512,6 +509,32 @@ export const ofOneself: Rule = {
 
 /** What opens the caller's account: no access token changes it, whatever it covers. */
 export const byOneself: Rule = { ...ofOneself, 'Bearer of an access token': denied }
+
+/** In alice's namespace, to see it and to manage it. No token of the registry protocol opens that, and a robot's is for repositories. */
+export const namespaceOwners: Rule = { ...settings, 'other user': hidden, 'member elsewhere': hidden }
+export const namespaceMembers: Rule = { ...namespaceOwners, reader: ok, writer: ok, maintainer: ok, 'team member': ok }
+
+/** The team has one member, who does not manage it. Whoever is not in it learns nothing of it. */
+export const teamMembers: Rule = {
+  ...administrators,
+  owner: hidden,
+  'other user': hidden,
+  reader: hidden,
+  writer: hidden,
+  maintainer: hidden,
+  'granted owner': hidden,
+  'team member': ok,
+  'member elsewhere': hidden,
+  'Bearer of an access token': hidden,
+}
+export const teamManagers: Rule = { ...teamMembers, 'team member': denied }
+
+/** Each gets their own namespaces and teams. */
+export const directory: Rule = {
+  ...namespaceMembers,
+  'other user': ok,
+  'member elsewhere': ok,
+}
 
 /** Any token says who is asking. */
 export const whoAmI: Rule = { ...apiList, 'pull token': ok, 'push token': ok, 'token for elsewhere': ok }

@@ -63,6 +63,8 @@ export function requestLineOf(
     .replace('{name}', repositories[visibility].replace('/', '%2F'))
     .replace('{tag}', absent ? 'nothing' : 'v1')
     .replace('{digest}', sha256('nobody has this'))
+    .replace('{namespace}', 'alice')
+    .replace('{team}', 'crew')
     .replace('{account}', absent ? 'nobody' : 'alice')
     .replace('{namespace}', 'alice')
     .replace('{robot}', 'ci')

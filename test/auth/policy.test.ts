@@ -95,6 +95,8 @@ const other: readonly (readonly [Request, readonly Who[]])[] = [
   [{ kind: 'team', action: 'members', team: 'crew', membership: 'member' }, ['admin']],
   [{ kind: 'team', action: 'members', team: 'crew', membership: 'manager' }, ['stranger', 'owner', 'admin']],
   [{ kind: 'team', action: 'manage', team: 'crew', membership: 'manager' }, ['admin']],
+  [{ kind: 'team', action: 'see', team: 'crew' }, ['admin']],
+  [{ kind: 'directory' }, ['stranger', 'owner', 'admin']],
   [{ kind: 'account', account: 'alice' }, ['owner', 'admin']],
   [{ kind: 'credentials', account: 'alice' }, ['owner']],
 ]

@@ -4,6 +4,7 @@ import { suite, test, type TestContext } from 'node:test'
 import { addAccount, removeAccount } from '../../registry/accounts.ts'
 import {
   addNamespace,
+  contentOf,
   describeNamespace,
   grantRole,
   membersOf,
@@ -12,12 +13,11 @@ import {
   previewRemoval,
   previewRename,
   removeNamespace,
-  renameNamespaceTo,
   revokeRole,
   updateNamespace,
 } from '../../registry/namespaces.ts'
+import type { Registry, RegistryRules } from '../../registry/registry.ts'
 import { addTeam } from '../../registry/teams.ts'
-import type { Database } from '../../storage/metadata/database.ts'
 import { addRobot } from '../support/grant-rows.ts'
 import { addBlob, addManifest, addRepository, repositoryName } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
@@ -27,18 +27,18 @@ const by = 'root'
 const nowMs = 5
 
 /** Three accounts, a team, a robot and the namespace team, which alice owns. */
-async function setStage(t: TestContext): Promise<Database> {
-  const { database } = await openFloor(t)
+async function setStage(t: TestContext, rules: Partial<RegistryRules> = {}): Promise<Registry> {
+  const { registry, database } = await openFloor(t, rules)
   for (const name of ['root', 'alice', 'bob']) await addAccount(database, { name, passwordHash: '', isAdmin: name === 'root', nowMs })
   await addTeam(database, { name: 'crew', nowMs })
   await addNamespace(database, { name: 'team', description: 'ours', owner: 'alice', by, nowMs })
   await addRobot(database, 'robot', 'team')
-  return database
+  return registry
 }
 
 suite('a new namespace', () => {
   test('is owned by whom it is said to be, and told with what it holds', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     const { id: _id, ...described } = await describeNamespace(database, 'team')
     assert.deepEqual(described, {
       name: 'team',
@@ -47,13 +47,21 @@ suite('a new namespace', () => {
       created_at_ms: nowMs,
       created_by: by,
       owners: ['alice'],
-      content: { repositories: 0, manifests: 0, bytes: 0, members: 1, exceptions: 0, robots: 1, longest_name: 0 },
+    })
+    assert.deepEqual(await contentOf(database, 'team'), {
+      repositories: 0,
+      manifests: 0,
+      bytes: 0,
+      members: 1,
+      exceptions: 0,
+      robots: 1,
+      longest_name: 0,
     })
     assert.deepEqual((await describeNamespace(database, 'bob')).owners, ['bob'], 'that of an account is the account’s')
   })
 
   test('needs a name that is one and that is free, and an owner who is a person', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     const add = (name: string, owner?: string) => addNamespace(database, { name, by, nowMs, ...(owner === undefined ? {} : { owner }) })
     for (const name of ['', 'Team', 'a/b', '-a', 'x'.repeat(65)]) await assertRejected('nameInvalid', add(name))
     assert.equal((await assertRejected('nameTaken', add('team'))).message, 'there is a namespace "team" already')
@@ -63,7 +71,7 @@ suite('a new namespace', () => {
   })
 
   test('whose name an account wants is the account’s only if nobody owns it', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     const add = (name: string) => addAccount(database, { name, passwordHash: '', isAdmin: false, nowMs })
     assert.match((await assertRejected('parameterInvalid', add('team'))).message, /^there is a namespace "team" that others own/)
     await addNamespace(database, { name: 'crews', by, nowMs })
@@ -78,7 +86,7 @@ suite('a new namespace', () => {
 })
 
 test('namespaces are listed to who has a role in them, and to administrators all', async (t) => {
-  const database = await setStage(t)
+  const { database } = await setStage(t)
   const row = await database.read.selectFrom('account').select(['id', 'name']).where('name', '=', 'alice').executeTakeFirstOrThrow()
   const namesOf = async (account: typeof row | 'all', limit: number) => {
     const { items, hasMore } = await namespacesFor(database, account, { after: undefined, limit })
@@ -90,7 +98,7 @@ test('namespaces are listed to who has a role in them, and to administrators all
 })
 
 test('settings that are given change, the others stay', async (t) => {
-  const database = await setStage(t)
+  const { database } = await setStage(t)
   await updateNamespace(database, 'team', { visibility: 'public' })
   await updateNamespace(database, 'team', { description: 'yours' })
   const { visibility, description } = await describeNamespace(database, 'team')
@@ -103,7 +111,7 @@ suite('roles in a namespace', () => {
   const app = repositoryName('team/app')
 
   test('are granted to accounts and teams, changed, listed and revoked', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     await grantRole(database, { ...bob, role: 'reader', by: 'alice', nowMs })
     await grantRole(database, { ...bob, role: 'writer', by: 'alice', nowMs })
     await grantRole(database, { ...bob, repository: app, role: 'none', by: null, nowMs })
@@ -123,7 +131,7 @@ suite('roles in a namespace', () => {
   })
 
   test('are refused to nobody, to robots, elsewhere, and as nothing in all of a namespace', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     const grant = (more: Partial<Parameters<typeof grantRole>[1]>) => grantRole(database, { ...bob, role: 'reader', by, nowMs, ...more })
     for (const account of ['nobody', 'robot']) await assertRejected('parameterInvalid', grant({ member: { account } }))
     await assertRejected('teamUnknown', grant({ member: { team: 'none' } }))
@@ -146,22 +154,24 @@ suite('roles in a namespace', () => {
 })
 
 suite('a removal', () => {
-  async function filled(t: TestContext): Promise<Database> {
-    const database = await setStage(t)
+  async function filled(t: TestContext, rules: Partial<RegistryRules> = {}): Promise<Registry> {
+    const registry = await setStage(t, rules)
+    const { database } = registry
     const id = await addRepository(database, 'team/app')
     await addBlob(database, id, 'a layer')
     await addManifest(database, id, { text: 'a manifest' })
     await addRepository(database, 'team-2/app')
-    return database
+    return registry
   }
 
   test('is previewed, refused while there are repositories, and takes them along when told to', async (t) => {
-    const database = await filled(t)
+    const registry = await filled(t)
+    const { database } = registry
     const content = { repositories: 1, manifests: 1, bytes: 7, members: 1, exceptions: 0, robots: 1, longest_name: 8 }
     assert.deepEqual(await previewRemoval(database, 'team'), content)
-    const refused = await assertRejected('namespaceInUse', removeNamespace(database, 'team', { withRepositories: false }))
+    const refused = await assertRejected('namespaceInUse', removeNamespace(registry, 'team', { withRepositories: false }))
     assert.match(refused.message, /holds 1 repositor/)
-    assert.deepEqual(await removeNamespace(database, 'team', { withRepositories: true }), content)
+    assert.deepEqual(await removeNamespace(registry, 'team', { withRepositories: true }), content)
     await assertRejected('namespaceUnknown', describeNamespace(database, 'team'))
     const left = await database.read.selectFrom('repository').select('name').execute()
     const robots = await database.read.selectFrom('account').select('name').where('kind', '=', 'robot').execute()
@@ -171,29 +181,39 @@ suite('a removal', () => {
   })
 
   test('of what holds nothing needs no telling; of an account’s own namespace it is refused', async (t) => {
-    const database = await setStage(t)
-    await removeNamespace(database, 'team', { withRepositories: false })
-    await assertRejected('namespaceUnknown', removeNamespace(database, 'team', { withRepositories: false }))
-    for (const refused of [previewRemoval(database, 'bob'), removeNamespace(database, 'bob', { withRepositories: true })])
+    const registry = await setStage(t)
+    const { database } = registry
+    await removeNamespace(registry, 'team', { withRepositories: false })
+    await assertRejected('namespaceUnknown', removeNamespace(registry, 'team', { withRepositories: false }))
+    for (const refused of [previewRemoval(database, 'bob'), removeNamespace(registry, 'bob', { withRepositories: true })])
       assert.match((await assertRejected('namespaceInUse', refused)).message, /^"bob" is the namespace of the account of that name/)
     await removeAccount(database, 'bob')
-    await removeNamespace(database, 'bob', { withRepositories: false })
+    await removeNamespace(registry, 'bob', { withRepositories: false })
+  })
+
+  test('takes no repositories along where deleting is switched off', async (t) => {
+    const registry = await filled(t, { isDeleteEnabled: false })
+    await assertRejected('deleteDisabled', removeNamespace(registry, 'team', { withRepositories: true }))
+    assert.equal((await contentOf(registry.database, 'team')).repositories, 1)
+    await addNamespace(registry.database, { name: 'empty', by, nowMs })
+    await removeNamespace(registry, 'empty', { withRepositories: true })
   })
 })
 
 suite('a renaming', () => {
   test('is previewed, and takes repositories, members, exceptions and robots along', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     const repository = repositoryName('team/app')
     await addRepository(database, repository)
     await grantRole(database, { namespace: 'team', repository, member: { account: 'bob' }, role: 'writer', by, nowMs })
     const rename = { from: 'team', to: 'band' }
     const preview = await previewRename(database, rename)
     assert.deepEqual([preview.repositories, preview.members, preview.exceptions, preview.robots], [1, 1, 1, 1])
-    assert.deepEqual(await renameNamespaceTo(database, rename), preview)
+    const { name, description, visibility } = await updateNamespace(database, 'team', { name: 'band', visibility: 'internal' })
+    assert.deepEqual([name, description, visibility], ['band', 'ours', 'internal'])
     await assertRejected('namespaceUnknown', describeNamespace(database, 'team'))
-    const { owners, content } = await describeNamespace(database, 'band')
-    assert.deepEqual([owners, content.repositories, content.robots], [['alice'], 1, 1])
+    assert.deepEqual((await describeNamespace(database, 'band')).owners, ['alice'])
+    assert.deepEqual(await contentOf(database, 'band'), preview)
     const { items } = await membersOf(database, 'band', { after: undefined, limit: 9 })
     assert.deepEqual(
       items.map((row) => row.repository),
@@ -202,15 +222,17 @@ suite('a renaming', () => {
   })
 
   test('is refused to a name that is taken or none, from an account’s own, and where a name would be too long', async (t) => {
-    const database = await setStage(t)
+    const { database } = await setStage(t)
     await addNamespace(database, { name: 'other', by, nowMs })
-    const rename = (from: string, to: string) => renameNamespaceTo(database, { from, to })
-    for (const to of ['other', 'bob', 'team']) await assertRejected('nameTaken', rename('team', to))
+    const rename = (from: string, to: string) => updateNamespace(database, from, { name: to, description: 'changed' })
+    for (const to of ['other', 'bob']) await assertRejected('nameTaken', rename('team', to))
     for (const to of ['a/b', 'B', '']) await assertRejected('nameInvalid', rename('team', to))
     await assertRejected('namespaceInUse', rename('bob', 'bobby'))
     await assertRejected('namespaceUnknown', rename('none', 'some'))
     await addRepository(database, `team/${'x'.repeat(250)}`)
     await assertRejected('nameInvalid', rename('team', 'teams'))
+    assert.equal((await describeNamespace(database, 'team')).description, 'ours', 'all of a change, or nothing')
+    await rename('team', 'team')
     await rename('team', 'crew')
   })
 })

@@ -1,6 +1,7 @@
 /** Teams as administrators and managers change them. */
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { RegistryError } from '../../oci/errors.ts'
 import { addAccount } from '../../registry/accounts.ts'
 import { grantRole } from '../../registry/namespaces.ts'
 import {
@@ -10,6 +11,7 @@ import {
   dropFromTeam,
   membershipIn,
   removeTeam,
+  rolesOfTeam,
   teamMembers,
   teamsFor,
   updateTeam,
@@ -40,13 +42,18 @@ test('a team is described with its roles, by place', async (t) => {
   await grantRole(database, { ...grant, namespace: 'bob', role: 'writer' })
   await grantRole(database, { ...grant, namespace: 'alice', repository: repositoryName('alice/app'), role: 'none' })
   await grantRole(database, { ...grant, namespace: 'alice', role: 'reader' })
-  const { description, grants } = await describeTeam(database, 'crew')
-  assert.equal(description, 'all hands')
-  assert.deepEqual(grants, [
-    { namespace: 'alice', repository: '', role: 'reader' },
-    { namespace: 'alice', repository: 'alice/app', role: 'none' },
-    { namespace: 'bob', repository: '', role: 'writer' },
-  ])
+  assert.equal((await describeTeam(database, 'crew')).description, 'all hands')
+  for (const limit of [1, 2, 9]) {
+    const found: string[] = []
+    for (let after: { namespaceId: number; repository: string } | undefined, hasMore = true; hasMore;) {
+      const page = await rolesOfTeam(database, 'crew', { after, limit })
+      found.push(...page.items.map(({ namespace, repository, role }) => `${role} in ${repository || namespace}`))
+      const last = page.items.at(-1)
+      after = last && { namespaceId: last.namespace_id, repository: last.repository }
+      hasMore = page.hasMore
+    }
+    assert.deepEqual(found, ['reader in alice', 'none in alice/app', 'writer in bob'], `${limit} at a time`)
+  }
 })
 
 test('a team needs a name that is one and that is free', async (t) => {
@@ -69,9 +76,9 @@ test('people are put in, made managers, and taken out; others are not', async (t
   assert.deepEqual([items.map((row) => row.name), hasMore], [['alice'], false])
   for (const account of ['nobody', 'robot'])
     await assertRejected('parameterInvalid', addToTeam(database, 'crew', { account, isManager: false, nowMs }))
-  await dropFromTeam(database, 'crew', 'alice')
+  await dropFromTeam(database, 'crew', { account: 'alice' })
   assert.equal(
-    (await assertRejected('memberUnknown', dropFromTeam(database, 'crew', 'alice'))).message,
+    (await assertRejected('memberUnknown', dropFromTeam(database, 'crew', { account: 'alice' }))).message,
     '"alice" is not in the team "crew"',
   )
   assert.equal(await standing(), undefined)
@@ -88,6 +95,30 @@ test('teams are listed to who is in them, and to administrators all', async (t) 
   assert.deepEqual(await namesOf({ id: await idOf(database, 'alice') }), [])
 })
 
+test('a member stays what it is when nothing is said of it, and what a check says no to does not happen', async (t) => {
+  const database = await setStage(t)
+  const add = (more: Partial<Parameters<typeof addToTeam>[2]> = {}) => addToTeam(database, 'crew', { account: 'bob', nowMs, ...more })
+  assert.deepEqual([(await add()).is_manager, (await add({ isManager: true })).is_manager, (await add({ nowMs: 9 })).is_manager], [0, 1, 1])
+  assert.equal((await add({ nowMs: 9 })).added_at_ms, nowMs)
+  const seen: unknown[] = []
+  const refuse = (current: unknown): never => {
+    seen.push(current)
+    throw new RegistryError('denied')
+  }
+  await assertRejected('denied', add({ isManager: false, check: refuse }))
+  await assertRejected('denied', add({ account: 'alice', check: refuse }))
+  await assertRejected('denied', dropFromTeam(database, 'crew', { account: 'bob', check: refuse }))
+  assert.deepEqual(seen, [{ isManager: true }, undefined, { isManager: true }])
+  const { items } = await teamMembers(database, 'crew', { after: undefined, limit: 5 })
+  assert.deepEqual(
+    items.map(({ name, is_manager: isManager }) => [name, isManager]),
+    [['bob', 1]],
+  )
+  await assertRejected('denied', updateTeam(database, 'crew', { description: 'others', check: refuse }))
+  await assertRejected('denied', removeTeam(database, 'crew', refuse))
+  assert.equal((await describeTeam(database, 'crew')).description, 'all hands')
+})
+
 test('what is asked of a team that is not there is refused', async (t) => {
   const database = await setStage(t)
   await updateTeam(database, 'crew', { description: 'some hands' })
@@ -97,9 +128,10 @@ test('what is asked of a team that is not there is refused', async (t) => {
     () => describeTeam(database, 'crew'),
     () => updateTeam(database, 'crew', { description: '' }),
     () => removeTeam(database, 'crew'),
+    () => rolesOfTeam(database, 'crew', { after: undefined, limit: 1 }),
     () => teamMembers(database, 'crew', { after: undefined, limit: 1 }),
     () => addToTeam(database, 'crew', { account: 'bob', isManager: false, nowMs }),
-    () => dropFromTeam(database, 'crew', 'bob'),
+    () => dropFromTeam(database, 'crew', { account: 'bob' }),
   ]
   for (const ask of asked) await assertRejected('teamUnknown', ask())
 })

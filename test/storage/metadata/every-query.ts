@@ -171,13 +171,18 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
 
   'grants.grantedRole': (database) => database.prepare(grants.grantedRole)({ namespace: 'team', repository: name, accountId: 1 }),
   'grants.listGrantsOf': (database) => grants.listGrantsOf(database.read, 1),
-  'grants.listGrantsOfTeam': (database) => grants.listGrantsOfTeam(database.read, 1),
+  'grants.listGrantsOfTeam': (database) =>
+    each([undefined, { namespaceId: 1, repository: 'team/app' }], (after) =>
+      grants.listGrantsOfTeam(database.read, { teamId: 1, after, limit: 10 }),
+    ),
   'grants.setGrant': (database) => database.write((tx) => grants.setGrant(tx, { ...grant, role: 'reader', by: null, nowMs: 1 })),
   'grants.deleteGrant': (database) => database.write((tx) => grants.deleteGrant(tx, grant)),
   'grants.deleteGrantsIn': (database) => database.write((tx) => grants.deleteGrantsIn(tx, { namespace: 'team', repository: name })),
   'grants.listMembers': (database) =>
     each([undefined, { repository: 'team/app', id: 1 }], (after) =>
-      grants.listMembers(database.read, { namespaceId: 1, after, limit: 10 }),
+      each([undefined, '' as const, name], (repository) =>
+        grants.listMembers(database.read, { namespaceId: 1, repository, after, limit: 10 }),
+      ),
     ),
   'grants.hasGrantedOwner': (database) => grants.hasGrantedOwner(database.read, 'team'),
   'grants.listGrantedOwners': (database) => grants.listGrantedOwners(database.read, { namespace: 'team', limit: 3 }),

@@ -41,7 +41,7 @@ export function teamTests(create: MetadataFactory): void {
     const accountId = await addPerson(database, 'alice')
     const teamId = await addTeamOf(database, 'crew', accountId)
     const member = { teamId, accountId }
-    assert.deepEqual(await findMembership(database.read, member), { is_manager: 0 })
+    assert.deepEqual(await findMembership(database.read, member), { is_manager: 0, added_at_ms: 1 })
     await database.write((tx) => setTeamMember(tx, { ...member, isManager: true, nowMs: 9 }))
     assert.deepEqual(await listTeamMembers(database.read, { teamId, after: undefined, limit: 5 }), [
       { account_id: accountId, name: 'alice', is_manager: 1, added_at_ms: 1 },
