@@ -2,7 +2,9 @@
  * Operations on accounts, for administrators. No answer holds a password or what is kept of it.
  */
 import { z } from 'zod'
+import { accountNameOf } from '../../auth/identity.ts'
 import { parseNewPassword } from '../../auth/passwords.ts'
+import { RegistryError } from '../../oci/errors.ts'
 import { accountsPage, addAccount, getAccount as findAccount, removeAccount, updateAccount } from '../../registry/accounts.ts'
 import type { AuditAction, AuditDetail } from '../../registry/audit.ts'
 import type { AccountRow } from '../../storage/metadata/accounts.ts'
@@ -90,7 +92,8 @@ export const changeAccount = operation({
   path: '/accounts/{account}',
   tag,
   summary: 'Change the role, the status or the password of an account',
-  description: 'Ends everything that was issued to the account before, at once. Members that are left out stay as they are.',
+  description:
+    'Ends everything that was issued to the account before, at once. Members that are left out stay as they are. Your own password you change below /me.',
   right: administration,
   parameters,
   body: z
@@ -102,8 +105,9 @@ export const changeAccount = operation({
   errors: ['parameterInvalid', 'accountUnknown', 'loginBusy'],
   example: { ...example, body: { disabled: true } },
   deed: ({ path, body }) => ({ action: changeAction(body), target: path.account, detail: body && detailOf(body) }),
-  handle: async ({ services, path: { account: name }, body: { role, disabled, password }, requireVersion }) => {
+  handle: async ({ services, caller, path: { account: name }, body: { role, disabled, password }, requireVersion }) => {
     const { database } = services.registry
+    if (password !== undefined && accountNameOf(caller.identity) === name) throw ownPassword()
     await findAccount(database, name)
     await updateAccount(database, name, {
       ...(role === undefined ? {} : { isAdmin: role === 'admin' }),
@@ -150,6 +154,12 @@ function changeAction({ role, disabled, password }: AccountChange = {}): AuditAc
 
 function detailOf({ role, disabled, password }: AccountChange): AuditDetail {
   return { role, disabled, password: password === undefined ? undefined : 'set' }
+}
+
+/** Whoever finds an open browser, or a token, must not keep the account. */
+function ownPassword(): RegistryError {
+  const message = 'this is your own password: change it at /api/v1/me/password, with the one that you have'
+  return new RegistryError('denied', { message })
 }
 
 function hashNew({ passwords }: Services, { name, password }: { name: string; password: string }): Promise<string> {

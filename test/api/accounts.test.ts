@@ -51,6 +51,7 @@ suite('accounts', () => {
       [await send('PATCH', '/bob', {}), 400, 'requestInvalid'],
       [await send('PATCH', '/bob', { name: 'carol' }), 400, 'requestInvalid'],
       [await send('PATCH', '/admin', { disabled: true }), 400, 'parameterInvalid'],
+      [await send('PATCH', '/admin', { password: 'another password' }), 403, 'denied'],
       [await send('PATCH', '/admin', { role: 'user' }), 400, 'parameterInvalid'],
       [await send('DELETE', '/admin'), 400, 'parameterInvalid'],
       [await send('PATCH', '/nobody', { disabled: true }), 404, 'accountUnknown'],

@@ -111,7 +111,7 @@ async function leakToken(): Promise<string> {
 
 /** Whose calls are about herself, so that nothing happens to the administrator. */
 const isOfCaller = (path: string): boolean => path.startsWith('/api/v1/me')
-/** They want the code of the moment: test/access/second-factor-api.test.ts calls them. */
+/** They want the code of the moment: test/access/credentials-api.test.ts calls them. */
 const wantsCode = new Set(['confirmSecondFactor', 'renewRecoveryCodes', 'removeOwnSecondFactor'])
 
 /** Texts that parsers stumble over. */

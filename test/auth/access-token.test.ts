@@ -12,6 +12,7 @@ import {
   hasAccessTokenForm,
   hashAccessToken,
   hintOf,
+  includesScopes,
   isAccessToken,
   makeAccessToken,
   matchesPattern,
@@ -207,6 +208,35 @@ test('the ranges of names are the names that are covered, in order and apart', (
     { numRuns: 500 },
   )
 })
+
+test('scopes that others include cover nothing beyond them', () => {
+  fc.assert(
+    fc.property(fc.array(anyScope, { maxLength: 4 }), fc.array(anyScope, { maxLength: 4 }), anyName, (wide, narrow, name) => {
+      for (const action of ['pull', 'push', 'delete', 'admin'] as const)
+        if (includesScopes(wide, narrow) && covers(narrow, action, name)) assert.ok(covers(wide, action, name))
+      assert.ok(includesScopes([...wide, ...narrow], narrow), 'and each list includes its own parts')
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+const inclusions: readonly (readonly [wide: string, narrow: string, isIncluded: boolean])[] = [
+  ['*', 'team/*', true],
+  ['team/*', 'team/app', true],
+  ['team/*', 'team/app*', true],
+  ['team/app', 'team/app', true],
+  ['team/*', '*', false],
+  ['team/app', 'team/app*', false],
+  ['team/app*', 'team/*', false],
+  ['team/*', 'team', false],
+  ['team/*', 'teams/*', false],
+]
+for (const [wide, narrow, isIncluded] of inclusions) {
+  test(`scopes on ${wide} ${isIncluded ? 'include' : 'do not include'} those on ${narrow}`, () => {
+    assert.equal(includesScopes(parseTokenScopes([scope('pull', wide)]), parseTokenScopes([scope('pull', narrow)])), isIncluded)
+    assert.ok(!includesScopes(parseTokenScopes([scope('pull', wide)]), parseTokenScopes([scope('pull push', narrow)])), 'of another action')
+  })
+}
 
 test('scopes are told in words, many of them by their number', () => {
   const told = (...scopes: ReturnType<typeof scope>[]) => describeTokenScopes(parseTokenScopes(scopes))

@@ -5,7 +5,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Identity } from '../../auth/identity.ts'
-import { grantScopes, isAllowed, listableBy, type Listing, type PolicySettings, type Request, type Visibility } from '../../auth/policy.ts'
+import {
+  grantScopes,
+  isAllowed,
+  listableBy,
+  mayGiveOut,
+  type Listing,
+  type PolicySettings,
+  type Request,
+  type Visibility,
+} from '../../auth/policy.ts'
 import { roleFrom, type GrantedRole } from '../../auth/roles.ts'
 import { formatScopes, parseScopes, type Access, type Action } from '../../auth/scope.ts'
 import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
@@ -286,6 +295,17 @@ function isCoveredByHand(scopes: readonly { actions: readonly string[]; reposito
     return new RegExp(`^${repositories.replaceAll('*', '.*')}$`).test(request.name)
   })
 }
+
+test('no access token opens what opens the account, and gives out more than it holds', () => {
+  const everything = { actions: ['pull', 'push', 'delete', 'admin'] as const, repositories: '*' }
+  const account = makeAccount('alice')
+  const request = { kind: 'credentials', account: 'alice' } as const
+  assert.ok(isAllowed(closed, { kind: 'account', account }, request))
+  assert.ok(!isAllowed(closed, holding(account, everything), request))
+  assert.ok(mayGiveOut({ kind: 'account', account }, [everything]))
+  const pull = { actions: ['pull'] as const, repositories: 'alice/*' }
+  assert.deepEqual([mayGiveOut(holding(account, pull), [pull]), mayGiveOut(holding(account, pull), [pull, everything])], [true, false])
+})
 
 test('a token for everything changes nothing', () => {
   const everything = { actions: ['pull', 'push', 'delete', 'admin'] as const, repositories: '*' }
