@@ -47,8 +47,7 @@ export async function createSigningKey(folder: string, clock: Clock): Promise<Si
   const [newest] = await listSigningKeys(folder)
   // A clock that was set back must not make the new key look like the older one.
   const createdMs = Math.max(Math.trunc(clock()), newest === undefined ? 0 : newest.createdMs + 1)
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const kid = thumbprintOf(publicKey)
+  const { privateKey, kid } = generateKey()
   const file = `${String(createdMs).padStart(15, '0')}-${kid}.pem`
   await writeDurably({ folder, file, temporary: `.${kid}.tmp` }, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
   return { kid, createdMs, file }
@@ -210,6 +209,15 @@ function parsePrivateKey(pem: string): KeyObject | undefined {
 }
 
 /** Source: RFC 7638: SHA-256 over the required members in lexical order. */
+/** Not one whose name begins with a dash: a command would take it for an option. */
+function generateKey(): { privateKey: KeyObject; kid: string } {
+  for (;;) {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const kid = thumbprintOf(publicKey)
+    if (!kid.startsWith('-')) return { privateKey, kid }
+  }
+}
+
 function thumbprintOf(publicKey: KeyObject): string {
   const { crv, kty, x, y } = publicKey.export({ format: 'jwk' })
   return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url')

@@ -120,7 +120,9 @@ function exampleOf({ method, path, example = {} }: Operation): string {
   const query = example.query ? `?${new URLSearchParams(example.query).toString()}` : ''
   const verb = method === 'GET' ? '' : `-X ${method} `
   const data = example.body === undefined ? '' : ` -H 'Content-Type: application/json' -d '${JSON.stringify(example.body)}'`
-  return `curl -u alice ${verb}https://registry.example.com${apiRoot}${filled}${query}${data}`
+  const url = `https://registry.example.com${apiRoot}${filled}${query}`
+  // A shell takes a bare question mark for a pattern of file names.
+  return `curl -u alice ${verb}${query === '' ? url : `'${url}'`}${data}`
 }
 
 function paragraphs(text: string): string {

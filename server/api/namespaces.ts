@@ -31,7 +31,7 @@ import {
 } from './fields.ts'
 import { apiRoot, operation } from './operation.ts'
 import { pageBody, pageOf, pageQuery } from './page.ts'
-import { directory, mayAlso, namespaceCreation, onNamespace } from './right.ts'
+import { directory, directoryFor, mayAlso, namespaceCreation, onNamespace } from './right.ts'
 import { versionOf } from './version.ts'
 
 const description = descriptionText('What it is for.')
@@ -79,12 +79,8 @@ export const listNamespaces = operation({
   query: pageQuery(['text']),
   answer: { status: 200, description: 'A page of namespaces.', schema: pageOf('NamespacePage', namespaceSchema) },
   handle: async ({ services, caller, query }) => {
-    const { identity } = caller
-    const isAll = identity.kind === 'anonymous' || (await mayAlso(services, caller, { kind: 'administration' }))
-    const page = await namespacesFor(services.registry.database, isAll ? 'all' : identity.account, {
-      after: query.cursor?.[0],
-      limit: query.limit,
-    })
+    const whose = await directoryFor(services, caller)
+    const page = await namespacesFor(services.registry.database, whose, { after: query.cursor?.[0], limit: query.limit })
     return { body: pageBody(page, { itemOf: describe, keyOf: ({ name }) => [name] }) }
   },
 })

@@ -3,7 +3,7 @@
  *
  * Invariant: a repository, a namespace, a team that the caller may not see is answered exactly like one that is not there.
  */
-import { accountNameOf, type Caller } from '../../auth/identity.ts'
+import { accountNameOf, type Account, type Caller } from '../../auth/identity.ts'
 import { isWithinToken, type Request } from '../../auth/policy.ts'
 import type { Action } from '../../auth/scope.ts'
 import { isRegistryError, RegistryError } from '../../oci/errors.ts'
@@ -107,6 +107,13 @@ export async function admit(services: Services, caller: Caller, { right, asked }
  */
 export async function mayAlso({ rights }: Services, { identity }: Caller, request: Request): Promise<boolean> {
   return identity.kind === 'anonymous' || rights.isAllowed(identity, request)
+}
+
+/** Whose namespaces and teams a list holds: all, to administrators and on the data folder itself; else those of the account. */
+export async function directoryFor(services: Services, caller: Caller): Promise<Account | 'all'> {
+  const { identity } = caller
+  if (identity.kind === 'anonymous' || (await mayAlso(services, caller, { kind: 'administration' }))) return 'all'
+  return identity.account
 }
 
 /** What one must be allowed to learn that there is what is asked for, and what others are told; undefined: it is no secret. */

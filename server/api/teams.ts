@@ -20,7 +20,7 @@ import type { Services } from '../services.ts'
 import { accountName, descriptionText, given, grantedRole, isoTime, newTeamName, teamName, time } from './fields.ts'
 import { apiRoot, operation } from './operation.ts'
 import { pageBody, pageOf, pageQuery } from './page.ts'
-import { administration, directory, mayAlso, onTeam } from './right.ts'
+import { administration, directory, directoryFor, mayAlso, onTeam } from './right.ts'
 import { versionOf } from './version.ts'
 
 const description = descriptionText('What it is for.')
@@ -59,12 +59,8 @@ export const listTeams = operation({
   query: pageQuery(['text']),
   answer: { status: 200, description: 'A page of teams.', schema: pageOf('TeamPage', teamSchema) },
   handle: async ({ services, caller, query }) => {
-    const { identity } = caller
-    const isAll = identity.kind === 'anonymous' || (await mayAlso(services, caller, { kind: 'administration' }))
-    const page = await teamsFor(services.registry.database, isAll ? 'all' : identity.account, {
-      after: query.cursor?.[0],
-      limit: query.limit,
-    })
+    const whose = await directoryFor(services, caller)
+    const page = await teamsFor(services.registry.database, whose, { after: query.cursor?.[0], limit: query.limit })
     return { body: pageBody(page, { itemOf: describe, keyOf: ({ name }) => [name] }) }
   },
 })

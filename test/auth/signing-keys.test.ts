@@ -32,6 +32,16 @@ test('a key is one private file in a private folder, named for its thumbprint', 
   assert.equal(privateKey.asymmetricKeyDetails?.namedCurve, 'prime256v1')
 })
 
+test('no name of a key begins with a dash, or it could not be given to a command', async (t) => {
+  const folder = makeFolder(t)
+  // One in 64 would.
+  for (let count = 0; count < 400; count++) await createSigningKey(folder, Date.now)
+  assert.deepEqual(
+    (await kidsOf(folder)).filter((kid) => kid.startsWith('-')),
+    [],
+  )
+})
+
 test('a ring makes the folder and the first key', async (t) => {
   const folder = makeFolder(t)
   const ring = await KeyRing.open(folder, new TestClock().now)

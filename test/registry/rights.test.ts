@@ -6,6 +6,7 @@ import type { PolicySettings, Request } from '../../auth/policy.ts'
 import { accountDirectory, addAccount } from '../../registry/accounts.ts'
 import { addNamespace, grantRole, revokeRole } from '../../registry/namespaces.ts'
 import { Rights } from '../../registry/rights.ts'
+import { addTeam, addToTeam, dropFromTeam } from '../../registry/teams.ts'
 import type { Database, PreparedRead } from '../../storage/metadata/database.ts'
 import { addRepository, repositoryName } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
@@ -90,6 +91,26 @@ suite('no row is looked at', () => {
     await new Rights(database, { isOpen: false }).listingFor(await stage.identityOf('bob'))
     assert.equal(count(), 1, 'the count sees a look')
   })
+})
+
+test('what one may do with a team follows from the membership as it is now', async (t) => {
+  const { database, identityOf } = await setStage(t)
+  await addTeam(database, { name: 'crew', nowMs })
+  const rights = new Rights(database, { isOpen: false })
+  const mayOf = async (name: string) => {
+    const identity = await identityOf(name)
+    const isAllowed = await Promise.all(
+      (['see', 'members', 'manage'] as const).map((action) => rights.isAllowed(identity, { kind: 'team', action, team: 'crew' })),
+    )
+    return isAllowed.map(Number).join('')
+  }
+  assert.deepEqual([await mayOf('root'), await mayOf('bob')], ['111', '000'])
+  await addToTeam(database, 'crew', { account: 'bob', nowMs })
+  assert.equal(await mayOf('bob'), '100')
+  await addToTeam(database, 'crew', { account: 'bob', isManager: true, nowMs })
+  assert.equal(await mayOf('bob'), '110')
+  await dropFromTeam(database, 'crew', { account: 'bob' })
+  assert.equal(await mayOf('bob'), '000')
 })
 
 test('one look-up decides for whom grants decide, and it sees each change at once', async (t) => {
