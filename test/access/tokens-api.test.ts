@@ -226,9 +226,14 @@ suite('over the API', () => {
     assert.equal(valuesOf(made, 'Location')[0], '/api/v1/namespaces/team/robots/ci')
     assert.ok(await opens('team.ci', secret))
     const wide = await giveRobot(registry(), { namespace: 'team', name: 'wide' }, 'pull,push,delete *')
-    for (const authorization of [basic('mona'), basic('sven'), basic('team.wide', wide)])
+    // To a stranger there is no such namespace.
+    for (const [authorization, ...refusal] of [
+      [basic('mona'), 403, 'denied'],
+      [basic('sven'), 404, 'namespaceUnknown'],
+      [basic('team.wide', wide), 403, 'denied'],
+    ] as const)
       for (const line of ['GET /namespaces/team/robots', 'GET /namespaces/team/robots/ci', 'DELETE /namespaces/team/robots/ci'])
-        assert.deepEqual(refused(await call(authorization, line)), [403, 'denied'], line)
+        assert.deepEqual(refused(await call(authorization, line)), refusal, line)
     assert.match(messageOf(await call(basic('mona'), 'GET /namespaces/team/robots')), /takes the role owner: ask olga or an administrator/)
     assert.deepEqual(names(await call(basic('admin'), 'GET /namespaces/team/robots')), ['ci', 'wide'])
     assert.doesNotMatch((await call(basic('admin'), 'GET /namespaces/team/robots')).text, secretForm)

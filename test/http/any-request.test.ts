@@ -98,7 +98,10 @@ test('whatever is asked, the answer is whole', async (t) => {
         const answer = await rawRequest(registry.port, { method, path, headers: [`Authorization: ${credentials}`] })
         assertWhole(answer, method)
         assert.equal(answer.status, 401)
-        assert.match(headerOf(answer, 'WWW-Authenticate'), /^Bearer realm="[^"]+",service="[^"]+"(?:,scope="[^"]+")?(?:,error="[a-z_]+")?$/)
+        assert.match(
+          headerOf(answer, 'WWW-Authenticate'),
+          /^Bearer realm="[^"]+",service="[^"]+"(?:,scope="[^"]+")?(?:,error="[a-z_]+",error_description="[^"]+")?$/,
+        )
       }),
       runs,
     )

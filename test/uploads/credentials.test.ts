@@ -67,7 +67,7 @@ suite('a token that expires during an upload', () => {
       assertRefused(answer, 401, 'UNAUTHORIZED')
       assert.match(
         answer.headers.get('WWW-Authenticate') ?? '',
-        /^Bearer realm=".*",service="lanyard",scope="repository:alice\/app:pull,push",error="invalid_token"$/,
+        /^Bearer realm=".*",service="lanyard",scope="repository:alice\/app:pull,push",error="invalid_token",error_description="[^"]+"$/,
       )
     }
     const renewed = upload.as(new Client(registry, await bearerOf(registry)))
