@@ -208,6 +208,21 @@ test('a page without a place for the tables is refused', () => {
   assert.throws(() => replaceSections(page, [{ kind: 'sizes', ...sizesOf([]) }]), /no section <!-- bench: sizes -->/)
 })
 
+const size = { accounts: 2, namespaces: 1, grants: 2, teams: 1, teamMembers: 1, auditEvents: 0 }
+const summary = { median: 2, min: 1, max: 3 }
+
+test('rights are shown by who pulls and page by page, a flood by what goes on beside it', () => {
+  const pulls = [{ who: 'a reader', small: summary, full: summary, ofAdministrator: summary }]
+  const pages = [{ path: '/teams', medianMs: 1.5, slowestMs: 30 }]
+  const access = renderReport({ kind: 'access', machine, othersShare: 0, small: size, full: size, pulls, pages })
+  assert.match(access, /\| a reader +\| 2 \(1–3\) +\| 2 \(1–3\) +\| \*\*2\.00\*\* \(1\.00–3\.00\) +\|/)
+  assert.match(access, /\| `\/teams` +\| 1\.5 ms +\| 30 ms +\|/)
+  const logins = { count: 3, slowestMs: 1250, refused: 1 }
+  const floods = [{ title: 'none', requestsPerSecond: 0, pullsPerSecond: 5000, ratio: 1.25, logins }]
+  const flood = renderReport({ kind: 'flood', machine, othersShare: 0, bcryptCost: 12, connections: 64, seconds: 60, floods })
+  assert.match(flood, /\| none +\| 0 +\| 5,000 +\| 1\.25 +\| 3 +\| 1\.25 s +\| 1 +\|/)
+})
+
 test('docs/performance.md has a place for every kind of result, and files of results are put into it', (t) => {
   const folder = temporaryFolder(t)
   const path = join(folder, 'performance.md')
@@ -218,6 +233,8 @@ test('docs/performance.md has a place for every kind of result, and files of res
     { kind: 'sizes', ...sizesOf([]) },
     micro,
     { kind: 'profile', machine, othersShare: 0, profiles: [] },
+    { kind: 'access', machine, othersShare: 0, small: size, full: size, pulls: [], pages: [] },
+    { kind: 'flood', machine, othersShare: 0, bcryptCost: 12, connections: 64, seconds: 60, floods: [] },
   ]
   const files = reports.map((report) => {
     const file = join(folder, `${report.kind}.json`)
