@@ -97,12 +97,20 @@ const usualLimits: AuditLimits = { everyMs: 250, batch: 200, maxWaiting: 20_000,
 /** Of one transaction, so that a log which has fallen behind does not hold up others' writes. */
 const maxTransaction = 500
 
+/** An event that is to be written, and how often it happened. */
+interface Waiting {
+  readonly event: AuditEvent
+  times: number
+}
+
 /** One process's way into the audit log. */
 export class AuditLog {
   readonly #parts: AuditLogParts
   readonly #limits: AuditLimits
   /** In the order in which they came; those under way are still in it, so that a write which fails loses none. */
-  readonly #waiting: AuditEvent[] = []
+  readonly #waiting: Waiting[] = []
+  /** Those that may happen again before they are written, by what they are but for their time. */
+  readonly #repeatable = new Map<string, Waiting>()
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
   #isFailing = false
@@ -119,9 +127,31 @@ export class AuditLog {
 
   /** Keeps the event for the next write. Costs its caller no more than an array's push. */
   record(event: AuditEvent): void {
-    if (this.#isClosed || this.#waiting.length >= this.#limits.maxWaiting) return this.#drop(1)
-    this.#waiting.push(event)
+    this.#add({ event, times: 1 })
+  }
+
+  /**
+   * The same for what somebody may do thousands of times a second: what happens again before it is written, and differs in nothing but
+   * its time and request, is one event that tells how often. A loop neither costs a row each time nor pushes others out.
+   */
+  recordOften(event: AuditEvent): void {
+    const { actor, via, address, action, target, detail = {} } = event
+    const key = [actor, via, address, action, target, ...Object.values(detail)].join('\n')
+    const before = this.#repeatable.get(key)
+    if (before) return void before.times++
+    const waiting = { event, times: 1 }
+    if (this.#add(waiting)) this.#repeatable.set(key, waiting)
+  }
+
+  /** @returns whether there was room for it */
+  #add(waiting: Waiting): boolean {
+    if (this.#isClosed || this.#waiting.length >= this.#limits.maxWaiting) {
+      this.#drop(1)
+      return false
+    }
+    this.#waiting.push(waiting)
     if (this.#timer === undefined || this.#waiting.length === this.#limits.batch) this.#wake()
+    return true
   }
 
   /** Writes the event within a transaction of the caller's: it is there exactly if what it tells of is. */
@@ -152,7 +182,7 @@ export class AuditLog {
     while (this.#waiting.length > 0 && !this.#isFailing)
     this.#isClosed = true
     clearTimeout(this.#timer)
-    this.#drop(this.#waiting.splice(0).length)
+    this.#drop(this.#waiting.splice(0).reduce((sum, { times }) => sum + times, 0))
     this.#tell()
   }
 
@@ -179,8 +209,10 @@ export class AuditLog {
     const { database, onWritten } = this.#parts
     try {
       while (this.#waiting.length > rest || this.#lost > 0) {
+        // From here on one that happens again is another.
+        this.#repeatable.clear()
         const [lost, events] = [this.#lost, this.#waiting.slice(0, maxTransaction)]
-        const rows = [...events, ...(lost > 0 ? [this.#overflowOf(lost)] : [])]
+        const rows = [...events.map(toldOnce), ...(lost > 0 ? [this.#overflowOf(lost)] : [])]
         await database.writeRelaxed((tx) => appendAuditEvents(tx, rows.map(rowOf)))
         this.#waiting.splice(0, events.length)
         this.#lost -= lost
@@ -224,6 +256,10 @@ export class AuditLog {
       requestId: null,
     }
   }
+}
+
+function toldOnce({ event, times }: Waiting): AuditEvent {
+  return times === 1 ? event : { ...event, detail: { ...event.detail, times } }
 }
 
 /** One event within a transaction, for who has no log open: a command, the first start. */

@@ -79,7 +79,8 @@ export function auditRecord(services: Services): Middleware<RequestState> {
     const deed = doneDeed(ctx, services)
     if (deed === undefined) return
     const event = eventOf(ctx, deed, 'ok')
-    if (deed.action === 'pull' || deed.action === 'push' || deed.action === 'mount') audit.record(event)
+    if (deed.action === 'pull') audit.recordOften(event)
+    else if (deed.action === 'push' || deed.action === 'mount') audit.record(event)
     else await audit.recordDurably(event)
   }
 }

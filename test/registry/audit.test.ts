@@ -65,6 +65,43 @@ suite('recording', () => {
     assert.deepEqual(await targets(), names(50))
   })
 
+  test('of what happens often and is the same makes one event that tells how often, until it is written', async (t) => {
+    const { log, database } = await openLog(t)
+    const pull = (over: Partial<AuditEvent> = {}): AuditEvent => auditEvent({ action: 'pull', target: 'a', detail: { tag: 'v1' }, ...over })
+    for (let count = 0; count < 3; count++) log.recordOften(pull({ requestId: `r${count}`, atMs: count }))
+    log.recordOften(pull({ detail: { tag: 'v2' } }))
+    log.recordOften(pull({ actor: 'bob' }))
+    log.recordOften(pull({ address: '192.0.2.9' }))
+    log.record(pull())
+    await log.flush()
+    log.recordOften(pull())
+    await log.flush()
+    assert.deepEqual(
+      (await auditedIn(database)).map(({ detail, actor, requestId }) => [detail, actor, requestId]),
+      [
+        [{ tag: 'v1', times: 3 }, 'alice', 'r0'],
+        [{ tag: 'v2' }, 'alice', null],
+        [{ tag: 'v1' }, 'bob', null],
+        [{ tag: 'v1' }, 'alice', null],
+        [{ tag: 'v1' }, 'alice', null],
+        [{ tag: 'v1' }, 'alice', null],
+      ],
+    )
+  })
+
+  test('counts what is dropped as often as it happened', async (t) => {
+    const { log, disk, told } = await openLog(t, { maxWaiting: 2 })
+    disk.fault = new Error('no room')
+    for (let count = 0; count < 5; count++) log.recordOften(auditEvent({ target: 'a' }))
+    log.recordOften(auditEvent({ target: 'b' }))
+    for (let count = 0; count < 2; count++) log.recordOften(auditEvent({ target: 'c' }))
+    await log.close()
+    assert.equal(
+      told.dropped.reduce((sum, each) => sum + each, 0),
+      8,
+    )
+  })
+
   test('writes by itself after a while', async (t) => {
     const { log, targets } = await openLog(t, { everyMs: 1 })
     log.record(named('alone'))
