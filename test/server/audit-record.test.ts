@@ -384,11 +384,14 @@ test('a log that cannot be written stops no request, says so once in the log, an
   const said = capture.lines().map((line) => line['msg'])
   assert.deepEqual(said, ['the audit log could not be written; it is tried again'])
   await database.write((tx) => tx.schema.alterTable('hidden').renameTo('audit_event').execute())
-  const late = (await deedsOf(registry)).slice(1).map((event) => [inWords(event), event.detail['times']])
-  assert.deepEqual(late, [
-    ['admin by password: pull admin/app: ok', 3],
-    ['admin by password: delete admin/app: ok', undefined],
-  ])
+  const late = (await deedsOf(registry)).slice(1)
+  const pulls = late.slice(0, -1)
+  assert.ok(pulls.every((event) => inWords(event) === 'admin by password: pull admin/app: ok'))
+  assert.equal(
+    pulls.reduce((sum, { detail }) => sum + Number(detail['times'] ?? 1), 0),
+    3,
+  )
+  assert.deepEqual(late.slice(-1).map(inWords), ['admin by password: delete admin/app: ok'])
 })
 
 test('the clocked work holds the caps that are set, from the start on', async (t) => {
