@@ -190,5 +190,7 @@ function hasCredentials(ctx: Context): boolean {
 function triedNameOf(ctx: Context): string {
   if (ctx.state.triedName !== undefined) return cleanText(ctx.state.triedName, maxTriedName)
   const authorization = parseAuthorization(ctx.req.headers.authorization)
-  return authorization.kind === 'basic' ? cleanText(authorization.username, maxTriedName) : ''
+  if (authorization.kind === 'basic') return cleanText(authorization.username, maxTriedName)
+  // Somebody who is signed in and is asked for the password or a code again.
+  return ctx.state.account ?? ''
 }

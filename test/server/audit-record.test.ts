@@ -307,11 +307,14 @@ test('a browser that signs in and out is recorded, and what it does between is d
   const cookie = page.headers.get('Set-Cookie')?.split(';', 1)[0] ?? ''
   const headers = { Cookie: cookie, Origin: registry.url, 'X-CSRF-Token': csrfToken }
   assert.equal((await send('POST', '/accounts', { headers, body: { name: 'bob', password: adminPassword } })).status, 201)
+  const wrong = { currentPassword: 'a wrong password', newPassword: 'several odd words' }
+  assert.equal((await send('PUT', '/me/password', { headers, body: wrong })).status, 401)
   assert.equal((await send('DELETE', '/session', { headers })).status, 204)
   assert.deepEqual((await auditOf(registry)).map(inWords), [
     'nobody by password: login admin: failed',
     'admin by password: login admin: ok',
     'admin by session: user-add bob: ok',
+    'admin by session: login admin: failed',
     'admin by session: session-end admin: ok',
   ])
 })
