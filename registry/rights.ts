@@ -1,31 +1,45 @@
 /**
  * What rows say about a caller's rights, looked up for the policy, which decides. Here storage and auth meet on the way of requests.
  *
- * Invariants: every look-up reads the rows as they are now, so that a right that was taken away is gone with the next request; and
+ * Invariants: every look-up answers as the rows are now, so that a right that was taken away is gone with the next request; and
  * none happens where nothing that a grant says could change the answer.
  */
 import { authorize } from '../auth/authorize.ts'
 import type { Account, Caller, Identity } from '../auth/identity.ts'
 import { isAllowed, isGrantable, listableBy, type Listing, type PolicySettings, type Request, type Standing } from '../auth/policy.ts'
+import type { GrantedRole } from '../auth/roles.ts'
 import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
 import { accountByName } from '../storage/metadata/accounts.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import { grantedRole, listGrantedOwners, listGrantsOf } from '../storage/metadata/grants.ts'
 import { namespaceByName } from '../storage/metadata/namespaces.ts'
+import { repositoryAndVersion, repositoryByName, type RepositoryRow } from '../storage/metadata/repositories.ts'
+import { RoleMemory } from './role-memory.ts'
 import { membershipIn } from './teams.ts'
 
 /** How many people a refusal names, who could grant what is missing. */
 const namedOwners = 3
 
+/** A repository and the role of whoever asks in it; undefined: none, or none was looked for. */
+export interface Found {
+  readonly repository: RepositoryRow
+  readonly role?: GrantedRole | undefined
+}
+
 export class Rights {
   readonly #database: Database
   readonly #settings: PolicySettings
   readonly #reads: ReturnType<typeof prepareReads>
+  readonly #roles: RoleMemory
 
   constructor(database: Database, settings: PolicySettings) {
     this.#database = database
     this.#settings = settings
     this.#reads = prepareReads(database)
+    this.#roles = new RoleMemory(async ({ accountId, name }) => {
+      const row = await this.#reads.role({ namespace: namespaceOf(name), repository: name, accountId })
+      return row?.role ?? undefined
+    })
   }
 
   /** Returns if the caller may do this now. @throws {RegistryError} as authorize of auth/authorize.ts */
@@ -35,6 +49,18 @@ export class Rights {
     const known = await this.#withStanding(identity, request)
     if (isAllowed(this.#settings, identity, known)) return authorize(this.#settings, caller, known)
     return authorize(this.#settings, caller, await this.#withOwners(identity, known))
+  }
+
+  /** A repository, and what grants give the identity in it where that can matter; undefined: there is none. */
+  async findRepository(identity: Identity, { name, action }: { name: RepositoryName; action: string }): Promise<Found | undefined> {
+    if (this.#settings.isOpen || !isGrantable(identity) || namespaceOf(name) === identity.account.name) {
+      const repository = await this.#reads.repository({ name })
+      return repository && { repository }
+    }
+    const found = await this.#reads.repositoryAndVersion({ name })
+    if (!found || (action === 'pull' && found.visibility !== 'private')) return found && { repository: found }
+    const question = { version: found.rights_version, accountId: identity.account.id, name }
+    return { repository: found, role: await this.#roles.roleIn(question) }
   }
 
   /** Whether the identity may do this now, whatever a token covers. */
@@ -92,6 +118,8 @@ export class Rights {
 function prepareReads(database: Database) {
   return {
     role: database.prepare(grantedRole),
+    repository: database.prepare(repositoryByName),
+    repositoryAndVersion: database.prepare(repositoryAndVersion),
     namespace: database.prepare(namespaceByName),
     account: database.prepare(accountByName),
   }

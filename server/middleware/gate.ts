@@ -6,8 +6,7 @@ import type { Caller } from '../../auth/identity.ts'
 import { catalogAccess, formatScope } from '../../auth/scope.ts'
 import { endpoints, parseTarget, type RequestTarget } from '../../oci/endpoints.ts'
 import { RegistryError } from '../../oci/errors.ts'
-import { findRepository } from '../../registry/registry.ts'
-import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
+import type { Found } from '../../registry/rights.ts'
 import { noteCaller, type Context, type Exchange } from '../http/exchange.ts'
 import { sourceOf } from '../http/login-source.ts'
 import { mountSourceName, queryOf } from '../http/query.ts'
@@ -28,9 +27,9 @@ export async function passGate(ctx: Context, services: Services): Promise<Exchan
   // Without logins credentials mean nothing, so none are asked for and none are refused.
   const caller = services.policy.isOpen ? openCaller : await callerOf(ctx, services)
   noteCaller(ctx, caller)
-  const repository = 'name' in target ? await findRepository(services.registry, target.name) : undefined
-  await admit(services, caller, { target, action, repository })
-  return { ctx, services, target, caller, repository }
+  const found = 'name' in target ? await services.rights.findRepository(caller.identity, { name: target.name, action }) : undefined
+  await admit(services, caller, { target, action, found })
+  return { ctx, services, target, caller, repository: found?.repository }
 }
 
 function callerOf(ctx: Context, services: Services): Promise<Caller> {
@@ -67,12 +66,13 @@ function scopeOf(ctx: Context, target: RequestTarget, action: Action): string | 
 function admit(
   services: Services,
   caller: Caller,
-  asked: { target: RequestTarget; action: Action; repository: RepositoryRow | undefined },
+  asked: { target: RequestTarget; action: Action; found: Found | undefined },
 ): Promise<void> {
-  const { target, action, repository } = asked
+  const { target, action, found } = asked
   const { rights } = services
   if (action === 'none') return rights.authorize(caller, { kind: 'base' })
   if (action === 'catalog') return rights.authorize(caller, { kind: 'catalog' })
   if (!('name' in target)) throw new RegistryError('internal', { cause: new Error(`no rule for ${target.endpoint}`) })
-  return rights.authorize(caller, { kind: 'repository', action, name: target.name, visibility: repository?.visibility })
+  const { repository, role } = found ?? {}
+  return rights.authorize(caller, { kind: 'repository', action, name: target.name, visibility: repository?.visibility, role })
 }

@@ -29,6 +29,17 @@ export const repositoryByName = new Statement<{ name: RepositoryName }, Reposito
   db.selectFrom('repository').select(columns).where('name', '=', value('name')).$castTo<RepositoryRow>(),
 )
 
+/** The same with the version of all rights: SQLite takes as long to begin another statement as for this one. */
+export const repositoryAndVersion = new Statement<{ name: RepositoryName }, RepositoryRow & { readonly rights_version: number }>(
+  (db, value) =>
+    db
+      .selectFrom('repository')
+      .select(columns)
+      .select((at) => at.selectFrom('rights_version').select('version').where('id', '=', sql.lit(1)).as('rights_version'))
+      .where('name', '=', value('name'))
+      .$castTo<RepositoryRow & { readonly rights_version: number }>(),
+)
+
 export interface EnsuredRepository {
   readonly name: RepositoryName
   /** Of one that is new, if its namespace says nothing else. */

@@ -171,6 +171,11 @@ export interface AuditEventTable {
   request_id: string | null
 }
 
+export interface RightsVersionTable {
+  id: number
+  version: number
+}
+
 export interface Schema {
   account: AccountTable
   repository: RepositoryTable
@@ -189,6 +194,7 @@ export interface Schema {
   browser_session: BrowserSessionTable
   audit_event: AuditEventTable
   recovery_code: RecoveryCodeTable
+  rights_version: RightsVersionTable
 }
 
 /** A handle that sees only what is committed. */

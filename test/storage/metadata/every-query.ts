@@ -222,6 +222,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'namespaces.listNamespacesOf': (database) => namespaces.listNamespacesOf(database.read, { account: { id: 1, name: 'alice' }, ...page }),
 
   'repositories.repositoryByName': (database) => database.prepare(repositories.repositoryByName)({ name }),
+  'repositories.repositoryAndVersion': (database) => database.prepare(repositories.repositoryAndVersion)({ name }),
   'repositories.ensureRepository': (database) =>
     each([name, repositoryName('team/new')], (each) =>
       database.write((tx) => repositories.ensureRepository(tx, { name: each, visibility: 'private', nowMs: 1 })),
