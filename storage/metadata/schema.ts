@@ -172,7 +172,7 @@ export interface AuditEventTable {
 }
 
 export interface RightsVersionTable {
-  id: number
+  id: Generated<number>
   version: number
 }
 
