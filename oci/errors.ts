@@ -129,6 +129,7 @@ export const errorTable = {
 
   // the server's own troubles
   storageFull: row('UNAVAILABLE', 503, 'the registry has no space left on its disk: ask its operator to free some'),
+  blobCollected: row('UNAVAILABLE', 503, 'the same blob was being removed at this moment, as one that nobody needed: upload it again'),
   storageFailed: row('UNAVAILABLE', 503, 'the registry could not store the data: ask its operator to look at the log'),
   shuttingDown: row('UNAVAILABLE', 503, 'the registry is restarting: try again in a moment'),
   internal: row('UNKNOWN', 500, 'the registry failed: ask its operator to look for this request id in the log'),

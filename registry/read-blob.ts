@@ -7,25 +7,36 @@ import type { BlobReader } from '../storage/blobs/blob-store.ts'
 import { renewLease, unlinkBlob } from '../storage/metadata/blobs.ts'
 import { isReferenced } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import { writeToFree, type Registry } from './registry.ts'
+import { writeToFree, type Registry, type RegistryRules } from './registry.ts'
 
-/** A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read. */
-const leaseGranularityMs = 10 * 60_000
+/**
+ * A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read: of the time that it is
+ * promised for, at most a tenth is missing.
+ */
+export function leaseGranularityMs({ leaseMs }: Pick<RegistryRules, 'leaseMs'>): number {
+  return Math.min(10 * 60_000, leaseMs / 10)
+}
 
 /** Size in bytes. @throws {RegistryError} blobUnknown: also for a blob that only another repository has. */
 export async function statBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<number> {
   const blob = repository && (await registry.reads.linkedBlob({ repositoryId: repository.id, digest }))
   if (!blob) throw new RegistryError('blobUnknown', { detail: { digest } })
-  if (registry.clock() - blob.leased_at_ms > leaseGranularityMs) await tryToRenew(registry, digest)
+  const isOld = registry.clock() - blob.leased_at_ms > leaseGranularityMs(registry.rules)
+  // It may be collected between the two.
+  if (isOld && !(await tryToRenew(registry, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
   return blob.size_bytes
 }
 
-/** A disk that takes no more rows must not keep anybody from pulling: it takes no manifest either that would rely on the lease. */
-async function tryToRenew(registry: Registry, digest: Digest): Promise<void> {
+/**
+ * A disk that takes no more rows must not keep anybody from pulling: it takes no manifest either that would rely on the lease.
+ * @returns false when the repository does not have the blob any more
+ */
+async function tryToRenew(registry: Registry, repositoryId: number, digest: Digest): Promise<boolean> {
   try {
-    await registry.database.writeRelaxed((tx) => renewLease(tx, digest, registry.clock()))
+    return await registry.database.writeRelaxed((tx) => renewLease(tx, { repositoryId, digest, nowMs: registry.clock() }))
   } catch (error) {
     if (!isRegistryError(error, 'storageFull') && !isRegistryError(error, 'storageFailed')) throw error
+    return true
   }
 }
 

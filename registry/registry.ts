@@ -22,6 +22,12 @@ export interface RegistryRules {
   readonly allowUnknownTypes: boolean
   readonly maxUploadsPerAccount: number
   readonly uploadTtlMs: number
+  /** How long a blob stays after a client was told last that it exists. */
+  readonly leaseMs: number
+  /** How long what was deleted can be restored; 0: not at all. */
+  readonly trashMs: number
+  /** How long untagged manifests stay where the repository says nothing else; 0: always. */
+  readonly untaggedDays: number
 }
 
 export interface RegistryParts {

@@ -100,7 +100,10 @@ export async function findManifestSize(db: Reader | Writer, key: { repositoryId:
   return (await manifestSize.first(db, key))?.size_bytes
 }
 
-const insertManifest = new Statement<ManifestTable>((db, value) =>
+/** A manifest as it is pushed; that also is the first time that a client is told of it. */
+export type NewManifest = Omit<ManifestTable, 'leased_at_ms'>
+
+const insertManifest = new Statement<NewManifest>((db, value) =>
   db
     .insertInto('manifest')
     .values({
@@ -114,6 +117,7 @@ const insertManifest = new Statement<ManifestTable>((db, value) =>
       pushed_by: value('pushed_by'),
       pushed_at_ms: value('pushed_at_ms'),
       content: value('content'),
+      leased_at_ms: value('pushed_at_ms'),
     })
     .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doNothing()),
 )
@@ -130,13 +134,24 @@ const insertReference = new Statement<ReferenceTable>((db, value) =>
     .onConflict((conflict) => conflict.doNothing()),
 )
 
-/** Records a manifest and what it references; one that is known stays as it is. */
+const setManifestLease = new Statement<{ repository_id: number; digest: string; pushed_at_ms: number }>((db, value) =>
+  db
+    .updateTable('manifest')
+    .set({ leased_at_ms: value('pushed_at_ms') })
+    .where('repository_id', '=', value('repository_id'))
+    .where('digest', '=', value('digest')),
+)
+
+/** Records a manifest and what it references; one that is known stays as it is, with a new lease. */
 export async function putManifest(
   tx: Writer,
-  manifest: ManifestTable,
+  manifest: NewManifest,
   references: readonly Pick<ReferenceTable, 'digest' | 'role'>[],
 ): Promise<void> {
-  if ((await insertManifest.run(tx, manifest)) === 0) return
+  if ((await insertManifest.run(tx, manifest)) === 0) {
+    await setManifestLease.run(tx, manifest)
+    return
+  }
   for (const { digest, role } of references) {
     await insertReference.run(tx, { repository_id: manifest.repository_id, manifest_digest: manifest.digest, digest, role })
   }

@@ -39,6 +39,9 @@ const chores: Record<Chore, () => Promise<unknown>> = {
       allowUnknownTypes: false,
       maxUploadsPerAccount: 1000,
       uploadTtlMs: 24 * 3_600_000,
+      leaseMs: 24 * 3_600_000,
+      trashMs: 7 * 24 * 3_600_000,
+      untaggedDays: 0,
     } as const
     const database = Database.open(layout.database)
     const blobs = new DiskBlobStore(layout)

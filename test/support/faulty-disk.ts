@@ -3,7 +3,7 @@
  * go to the real disk until then.
  */
 import type { SupportedDigest } from '../../oci/digest.ts'
-import type { BlobReader, BlobStore, PartialBlob } from '../../storage/blobs/blob-store.ts'
+import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
 import { withFaultsTranslated } from '../../storage/faults.ts'
 import type { TestRegistry } from './start-registry.ts'
 
@@ -49,6 +49,14 @@ class FaultyBlobStore implements BlobStore {
 
   statBlob(digest: SupportedDigest): Promise<number | undefined> {
     return this.#inner.statBlob(digest)
+  }
+
+  isBlobHere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
+    return this.#inner.isBlobHere(digest, sizeBytes)
+  }
+
+  get collected(): CollectedBlobs {
+    return this.#inner.collected
   }
 
   openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {

@@ -13,8 +13,8 @@ import * as manifests from '../../../storage/metadata/manifests.ts'
 import * as namespaces from '../../../storage/metadata/namespaces.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
+import * as reviews from '../../../storage/metadata/reviews.ts'
 import * as robots from '../../../storage/metadata/robots.ts'
-import type { ManifestTable } from '../../../storage/metadata/schema.ts'
 import * as secondFactors from '../../../storage/metadata/second-factors.ts'
 import * as sessions from '../../../storage/metadata/sessions.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
@@ -32,6 +32,7 @@ export const queryModules: Readonly<Record<string, object>> = {
   manifests,
   namespaces,
   repositories,
+  reviews,
   robots,
   'second-factors': secondFactors,
   sessions,
@@ -52,6 +53,7 @@ export async function fillStore(database: Database): Promise<void> {
 
 const name = repositoryName('team/app')
 const digest = sha256Of('content')
+const other = sha256Of('other')
 const repositoryId = 1
 const tag = { repositoryId, tag: tagOf('latest'), nowMs: 1, by: null }
 const session = { id: 's', repository: name, accountId: 1, algorithm: 'sha256' as const, nowMs: 1 }
@@ -81,7 +83,7 @@ const filters: readonly RepositoryFilter[] = [
   { kind: 'some', namespaces: ['team', 'alice'], visibilities: ['public'], within },
   { kind: 'some', namespaces: ['team'], visibilities: [], repositories: ['bob/app'], without: ['team/secret'] },
 ]
-const manifest: ManifestTable = {
+const manifest: manifests.NewManifest = {
   repository_id: repositoryId,
   digest,
   media_type: 'a/b',
@@ -166,7 +168,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'blobs.putBlob': (database) => database.write((tx) => blobs.putBlob(tx, { digest, sizeBytes: 1, nowMs: 1 })),
   'blobs.linkBlob': (database) => database.write((tx) => blobs.linkBlob(tx, { repositoryId, digest, nowMs: 1 })),
   'blobs.unlinkBlob': (database) => database.write((tx) => blobs.unlinkBlob(tx, repositoryId, digest)),
-  'blobs.renewLease': (database) => database.write((tx) => blobs.renewLease(tx, digest, 1)),
+  'blobs.renewLease': (database) => database.write((tx) => blobs.renewLease(tx, { repositoryId, digest, nowMs: 1 })),
   'blobs.totalBlobs': (database) => blobs.totalBlobs(database.read),
 
   'grants.grantedRole': (database) => database.prepare(grants.grantedRole)({ namespace: 'team', repository: name, accountId: 1 }),
@@ -234,6 +236,23 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     ),
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
+
+  'reviews.listLinkReviews': (database) => reviews.listLinkReviews(database.read, { sinceMs: 1, limit: 10 }),
+  'reviews.listBlobReviews': (database) => reviews.listBlobReviews(database.read, { sinceMs: 1, limit: 10 }),
+  'reviews.referenceTo': (database) => database.prepare(reviews.referenceTo)({ repositoryId, digest }),
+  'reviews.linkTo': (database) => database.prepare(reviews.linkTo)({ digest }),
+  'reviews.blobLease': (database) => database.prepare(reviews.blobLease)({ digest }),
+  'reviews.dropLinkReview': (database) => database.write((tx) => reviews.dropLinkReview.run(tx, { repositoryId, digest: other })),
+  'reviews.postponeLinkReview': (database) =>
+    database.write((tx) => reviews.postponeLinkReview.run(tx, { repositoryId, digest, sinceMs: 1 })),
+  'reviews.dropBlobReview': (database) => database.write((tx) => reviews.dropBlobReview.run(tx, { digest })),
+  'reviews.postponeBlobReview': (database) => database.write((tx) => reviews.postponeBlobReview.run(tx, { digest, sinceMs: 1 })),
+  'reviews.deleteLink': (database) => database.write((tx) => reviews.deleteLink.run(tx, { repositoryId, digest: other })),
+  'reviews.deleteBlobRow': (database) => database.write((tx) => reviews.deleteBlobRow.run(tx, { digest: other })),
+  'reviews.countReviews': (database) => reviews.countReviews(database.read, { sinceMs: 1, nowMs: 1, limit: 10 }),
+  'reviews.getCollection': (database) => reviews.getCollection(database.read),
+  'reviews.noteCollector': (database) => database.write((tx) => reviews.noteCollector(tx, { seenMs: 1, untaggedDays: 0 })),
+  'reviews.noteRound': (database) => database.write((tx) => reviews.noteRound(tx, { atMs: 1, manifests: 1, blobs: 1, bytes: 1 })),
 
   'robots.createRobot': (database) =>
     database.write(async (tx) => {

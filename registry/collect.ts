@@ -1,0 +1,113 @@
+/**
+ * The collector: gives back what nothing needs any more, in rounds of small steps, beside any number of requests and other collectors.
+ *
+ * Owns the order of the steps and when to stop; what may go is decided in the files of each. Invariant: fails closed. Any error ends the
+ * round, and while the clocks disagree nothing is collected.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import { getCollection, noteCollector, noteRound, type Collected } from '../storage/metadata/reviews.ts'
+import { recordAuditEvent } from './audit.ts'
+import { recoverCollected, reviewBlobs, reviewLinks, type CollectionHooks } from './collect-blobs.ts'
+import { CollectionClock } from './collection-clock.ts'
+import type { Step } from './collection-step.ts'
+import type { Registry } from './registry.ts'
+
+export interface CollectorParts {
+  readonly registry: Registry
+  /** Milliseconds since some moment; never set. */
+  readonly monotonic: () => number
+  /** How long nothing is collected after the start. */
+  readonly startMs: number
+  /** Told how long a step took, and what it did. */
+  readonly onStep?: (step: Step, durationMs: number) => void
+  readonly hooks?: CollectionHooks
+}
+
+/** What a round did. */
+export interface Round extends Collected {
+  /** Whether nothing was left that is due. */
+  readonly isComplete: boolean
+  /** Why it did nothing: the collector has just started, or the clock was set. */
+  readonly objection?: 'started' | 'clockSet'
+}
+
+/** The time seen is written down again when it is older than this. */
+const seenEveryMs = 60_000
+
+export class Collector {
+  readonly #parts: CollectorParts
+  readonly #clock: CollectionClock
+  #notedMs = 0
+
+  private constructor(parts: CollectorParts, clock: CollectionClock) {
+    this.#parts = parts
+    this.#clock = clock
+  }
+
+  static async open(parts: CollectorParts): Promise<Collector> {
+    const { registry, monotonic, startMs } = parts
+    const { seen_ms: seenMs } = await getCollection(registry.database.read)
+    await recoverCollected(registry)
+    const clock = new CollectionClock({ clock: registry.clock, monotonic, leaseMs: registry.rules.leaseMs, seenMs, startMs })
+    return new Collector(parts, clock)
+  }
+
+  /** Goes on until nothing is due, or `signal` ends it: within one step. */
+  async round(signal: AbortSignal): Promise<Round> {
+    const sum = { manifests: 0, blobs: 0, bytes: 0 }
+    const objection = this.#clock.objection()
+    if (objection) return { ...sum, isComplete: false, objection }
+    let isComplete = false
+    try {
+      await this.#noteTime()
+      isComplete = await this.#runSteps(sum, signal)
+    } finally {
+      await this.#noteRound(sum)
+    }
+    return { ...sum, isComplete }
+  }
+
+  /** In this order, because each fills the queue of the next. @returns whether all came to their end */
+  async #runSteps(sum: { manifests: number; blobs: number; bytes: number }, signal: AbortSignal): Promise<boolean> {
+    const { registry, hooks, onStep } = this.#parts
+    const steps = [() => reviewLinks(registry), () => reviewBlobs(registry, hooks)]
+    for (const step of steps) {
+      for (;;) {
+        if (signal.aborted || this.#clock.objection()) return false
+        const startedMs = performance.now()
+        const done = await step()
+        if (done.seen === 0) break
+        const tookMs = performance.now() - startedMs
+        sum.manifests += done.manifests
+        sum.blobs += done.blobs
+        sum.bytes += done.bytes
+        onStep?.(done, tookMs)
+        // Whoever waits for the lock is to get it, and the disk is theirs for as long as it was the collector's.
+        await pause(Math.min(tookMs, 20))
+      }
+    }
+    return true
+  }
+
+  async #noteTime(): Promise<void> {
+    const { database, clock, rules } = this.#parts.registry
+    const seenMs = clock()
+    if (seenMs - this.#notedMs < seenEveryMs) return
+    await database.writeRelaxed((tx) => noteCollector(tx, { seenMs, untaggedDays: rules.untaggedDays }))
+    this.#notedMs = seenMs
+  }
+
+  /** What was removed is told even if the round ended in an error. */
+  async #noteRound(sum: Collected): Promise<void> {
+    const { manifests, blobs, bytes } = sum
+    if (manifests + blobs === 0) return
+    const { database, clock } = this.#parts.registry
+    const atMs = clock()
+    const detail = { manifests, blobs, bytes }
+    await database.writeRelaxed(async (tx) => {
+      await noteRound(tx, { atMs, manifests, blobs, bytes })
+      const from = { actor: null, via: 'system', address: null, requestId: null } as const
+      await recordAuditEvent(tx, { ...from, atMs, action: 'collect', target: '', detail, outcome: 'ok' })
+    })
+  }
+}
