@@ -11,6 +11,7 @@ import { recoverCollected, reviewBlobs, reviewLinks, type CollectionHooks } from
 import { CollectionClock } from './collection-clock.ts'
 import type { Step } from './collection-step.ts'
 import type { Registry } from './registry.ts'
+import { emptyTrash } from './trash.ts'
 
 export interface CollectorParts {
   readonly registry: Registry
@@ -70,7 +71,7 @@ export class Collector {
   /** In this order, because each fills the queue of the next. @returns whether all came to their end */
   async #runSteps(sum: { manifests: number; blobs: number; bytes: number }, signal: AbortSignal): Promise<boolean> {
     const { registry, hooks, onStep } = this.#parts
-    const steps = [() => reviewLinks(registry), () => reviewBlobs(registry, hooks)]
+    const steps = [() => emptyTrash(registry), () => reviewLinks(registry), () => reviewBlobs(registry, hooks)]
     for (const step of steps) {
       for (;;) {
         if (signal.aborted || this.#clock.objection()) return false

@@ -7,7 +7,7 @@ import type { BlobReader } from '../storage/blobs/blob-store.ts'
 import { renewLease, unlinkBlob } from '../storage/metadata/blobs.ts'
 import { isReferenced } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import { writeToFree, type Registry, type RegistryRules } from './registry.ts'
+import { requireStillThere, writeToFree, type Registry, type RegistryRules } from './registry.ts'
 
 /**
  * A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read: of the time that it is
@@ -55,6 +55,7 @@ export async function deleteBlob(registry: Registry, repository: RepositoryRow |
   if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
   if (!repository) throw new RegistryError('blobUnknown', { detail: { digest } })
   await writeToFree(registry, async (tx) => {
+    await requireStillThere(tx, repository)
     if (await isReferenced(tx, repository.id, digest)) throw new RegistryError('blobInUse', { detail: { digest } })
     if (!(await unlinkBlob(tx, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
   })

@@ -4,11 +4,11 @@
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Reference } from '../oci/reference.ts'
-import { deleteManifest } from '../storage/metadata/manifests.ts'
 import type { ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import { currentTag, endTag, endTagsOf } from '../storage/metadata/tags.ts'
-import { writeToFree, type Registry } from './registry.ts'
+import { currentTag, endTag, endTagsOf, listTagsOf } from '../storage/metadata/tags.ts'
+import { trashManifest } from '../storage/metadata/trash.ts'
+import { requireStillThere, writeToFree, type Registry } from './registry.ts'
 
 /** @throws {RegistryError} nameUnknown, manifestUnknown */
 export async function resolveManifest(
@@ -26,6 +26,9 @@ export async function resolveManifest(
   return manifest
 }
 
+/** More tags of one manifest do not come back with it. */
+const keptTags = 10_000
+
 export interface Deletion {
   readonly reference: Reference
   /** Account name, null when nobody is signed in. */
@@ -35,7 +38,7 @@ export interface Deletion {
 }
 
 /**
- * By tag only the tag goes; by digest the manifest goes, and every tag that points to it.
+ * By tag only the tag goes; by digest the manifest goes into the trash, and every tag that points to it ends.
  * @throws {RegistryError} deleteDisabled, nameUnknown, manifestUnknown
  */
 export async function deleteByReference(
@@ -47,6 +50,7 @@ export async function deleteByReference(
   if (!repository) throw new RegistryError('nameUnknown')
   const repositoryId = repository.id
   await writeToFree(registry, async (tx) => {
+    await requireStillThere(tx, repository)
     const nowMs = registry.clock()
     if (reference.kind === 'tag') {
       const current = await currentTag.first(tx, { repositoryId, tag: reference.tag })
@@ -56,8 +60,10 @@ export async function deleteByReference(
       return
     }
     check(reference.digest)
-    await endTagsOf(tx, { repositoryId, digest: reference.digest, nowMs, by })
-    if (!(await deleteManifest(tx, repositoryId, reference.digest)))
+    const { digest } = reference
+    const tags = await listTagsOf(tx, { repositoryId, digest, limit: keptTags })
+    await endTagsOf(tx, { repositoryId, digest, nowMs, by })
+    if (!(await trashManifest(tx, { repositoryId, repository: repository.name, digest, tags, nowMs, by })))
       throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   })
 }

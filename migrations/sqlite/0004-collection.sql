@@ -32,6 +32,7 @@ create table trash_item (
   id integer primary key autoincrement,
   kind text not null check (kind in ('manifest', 'repository')),
   repository text not null, -- the name it had, or of the repository it was in
+  namespace text not null, -- of that name
   repository_id integer not null, -- of that repository
   digest text, -- of a manifest
   tags text not null default '[]', -- JSON: those that pointed at the manifest
@@ -41,7 +42,8 @@ create table trash_item (
 ) strict;
 create unique index trash_item_by_holder on trash_item (holder_id);
 create index trash_item_by_time on trash_item (deleted_at_ms, id);
-create index trash_item_by_name on trash_item (repository, id);
+create index trash_item_by_name on trash_item (repository, deleted_at_ms, id);
+create index trash_item_by_namespace on trash_item (namespace, deleted_at_ms, id);
 create index trash_item_by_origin on trash_item (repository_id, digest);
 
 create table collection (
@@ -64,6 +66,12 @@ alter table manifest add column leased_at_ms integer not null default 0; -- the 
 -- The end of a tag tells how long a manifest has been untagged.
 drop index tag_current_by_digest;
 create index tag_by_digest on tag (repository_id, digest, until_ms);
+
+-- What was deleted comes back into the namespace as it is called then.
+create trigger trash_renamed after update of name on namespace when new.name <> old.name begin
+  update trash_item set namespace = new.name, repository = new.name || substr(repository, length(old.name) + 1)
+    where namespace = old.name;
+end;
 
 -- An upload that nothing references is found by its link, which is as old as its row.
 create trigger link_queued after insert on blob_link begin

@@ -170,6 +170,10 @@ create table namespace (
   created_at_ms integer not null,
   created_by text
 ) strict;
+create trigger trash_renamed after update of name on namespace when new.name <> old.name begin
+  update trash_item set namespace = new.name, repository = new.name || substr(repository, length(old.name) + 1)
+    where namespace = old.name;
+end;
 
 create table team (
   -- People who are granted roles as one.
@@ -294,6 +298,7 @@ create table trash_item (
   id integer primary key autoincrement,
   kind text not null check (kind in ('manifest', 'repository')),
   repository text not null, -- the name it had, or of the repository it was in
+  namespace text not null, -- of that name
   repository_id integer not null, -- of that repository
   digest text, -- of a manifest
   tags text not null default '[]', -- JSON: those that pointed at the manifest
@@ -303,7 +308,8 @@ create table trash_item (
 ) strict;
 create unique index trash_item_by_holder on trash_item (holder_id);
 create index trash_item_by_time on trash_item (deleted_at_ms, id);
-create index trash_item_by_name on trash_item (repository, id);
+create index trash_item_by_name on trash_item (repository, deleted_at_ms, id);
+create index trash_item_by_namespace on trash_item (namespace, deleted_at_ms, id);
 create index trash_item_by_origin on trash_item (repository_id, digest);
 
 create table collection (

@@ -2,6 +2,7 @@
  * Operations on whole repositories: list, describe, change, remove.
  */
 import { z } from 'zod'
+import { accountNameOf } from '../../auth/identity.ts'
 import { removeRepository, updateRepository } from '../../registry/change-repository.ts'
 import { repositoriesFor } from '../../registry/list.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
@@ -87,7 +88,7 @@ export const deleteRepository = operation({
   path: '/repositories/{name}',
   tag,
   summary: 'Remove a repository with its tags, their history and its manifests',
-  description: 'All at once, and for good. A later push of the same name makes a new repository.',
+  description: 'All at once. For some days it can be restored from the trash; a push of the same name makes a new repository.',
   right: settings,
   parameters,
   answer: { status: 204, description: 'It is gone.' },
@@ -95,8 +96,9 @@ export const deleteRepository = operation({
   errors: ['deleteDisabled'],
   example,
   deed: ({ path }) => ({ action: 'delete', target: path.name, detail: { repository: true } }),
-  handle: async ({ services, path, requireVersion }) => {
-    await removeRepository(services.registry, path.name, (current) => requireVersion(versionOf(describe(current))))
+  handle: async ({ services, caller, path, requireVersion }) => {
+    const check = (current: RepositoryRow): void => requireVersion(versionOf(describe(current)))
+    await removeRepository(services.registry, path.name, { by: accountNameOf(caller.identity) ?? null, check })
     return { body: undefined }
   },
 })

@@ -6,9 +6,10 @@ import { sql, type RawBuilder } from 'kysely'
 import { compareBytes } from '../../oci/paging.ts'
 import { namespaceOf, type NameRange, type RepositoryName } from '../../oci/repository-name.ts'
 import { ensureNamespace } from './namespaces.ts'
-import { listed, passes, spansOf, withoutOf, type RepositoryFilter, type SomeRepositories } from './repository-filter.ts'
+import { behindNames, listed, passes, spansOf, withoutOf, type RepositoryFilter, type SomeRepositories } from './repository-filter.ts'
 import type { Reader, RepositoryTable, Writer } from './schema.ts'
 import { Statement } from './statement.ts'
+import { trashRepositories } from './trash.ts'
 
 export type { RepositoryFilter } from './repository-filter.ts'
 
@@ -96,8 +97,7 @@ export interface RepositoryPage {
   readonly limit: number
 }
 
-/** `~` is behind every name. */
-const anyName: NameRange = { from: '', before: '~' }
+const anyName: NameRange = { from: '', before: behindNames }
 
 /**
  * One page of repositories in byte order of their names. Each visible group is walked by its own index, each range of names by
@@ -172,8 +172,7 @@ export async function searchRepositories(
     .execute()
 }
 
-/** Removes every repository of a namespace with its links, manifests and tags; the blobs stay. @returns how many. */
+/** Puts every repository of a namespace into the trash, at the system's time. @returns how many. */
 export async function deleteRepositoriesOf(tx: Writer, namespace: string): Promise<number> {
-  const { numDeletedRows } = await tx.deleteFrom('repository').where('namespace', '=', namespace).executeTakeFirst()
-  return Number(numDeletedRows)
+  return trashRepositories(tx, { namespace, nowMs: Date.now(), by: null })
 }

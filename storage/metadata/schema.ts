@@ -194,6 +194,7 @@ export interface TrashItemTable {
   id: Generated<number>
   kind: 'manifest' | 'repository'
   repository: string
+  namespace: string
   repository_id: number
   digest: string | null
   tags: Generated<string>

@@ -19,6 +19,7 @@ import * as secondFactors from '../../../storage/metadata/second-factors.ts'
 import * as sessions from '../../../storage/metadata/sessions.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
 import * as teams from '../../../storage/metadata/teams.ts'
+import * as trash from '../../../storage/metadata/trash.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
@@ -38,6 +39,7 @@ export const queryModules: Readonly<Record<string, object>> = {
   sessions,
   tags,
   teams,
+  trash,
   uploads,
 }
 
@@ -58,6 +60,17 @@ const repositoryId = 1
 const tag = { repositoryId, tag: tagOf('latest'), nowMs: 1, by: null }
 const session = { id: 's', repository: name, accountId: 1, algorithm: 'sha256' as const, nowMs: 1 }
 const secretHash = Buffer.alloc(32)
+const trashItem: trash.TrashItem = {
+  id: 99,
+  kind: 'manifest',
+  repository: repositoryName('nowhere/app'),
+  repository_id: 98,
+  digest,
+  tags: '[]',
+  holder_id: 99,
+  deleted_at_ms: 1,
+  deleted_by: null,
+}
 const browserSession = {
   accountId: 1,
   secretHash,
@@ -308,6 +321,29 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'teams.findMembership': (database) => teams.findMembership(database.read, { teamId: 1, accountId: 1 }),
   'teams.listTeamMembers': (database) =>
     each([undefined, 1], (after) => teams.listTeamMembers(database.read, { teamId: 1, after, limit: 10 })),
+
+  'trash.trashRepositories': (database) =>
+    each([{ id: 99 }, { namespace: 'nowhere' }], (which) =>
+      database.write((tx) => trash.trashRepositories(tx, { ...which, nowMs: 1, by: null })),
+    ),
+  'trash.restoreRepository': (database) => database.write((tx) => trash.restoreRepository(tx, trashItem)),
+  'trash.trashManifest': (database) =>
+    database.write((tx) => trash.trashManifest(tx, { repositoryId, repository: name, digest, tags: ['latest'], nowMs: 1, by: null })),
+  'trash.missingChildren': (database) => trash.missingChildren(database.read, trashItem),
+  'trash.restoreManifest': (database) => database.write((tx) => trash.restoreManifest(tx, trashItem)),
+  'trash.findTrashItem': (database) => trash.findTrashItem(database.read, { id: 1, sinceMs: 1 }),
+  'trash.listTrash': (database) =>
+    each([undefined, { repository: name }, { namespace: 'team' }], (of) =>
+      each([undefined, { deletedAtMs: 1, id: 5 }], (before) => trash.listTrash(database.read, { of, before, sinceMs: 1, limit: 10 })),
+    ),
+  'trash.markPurged': (database) => database.write((tx) => trash.markPurged(tx, 99)),
+  'trash.nextOverdue': (database) => trash.nextOverdue(database.read, 1),
+  'trash.isOverdue': (database) => trash.isOverdue(database.read, { id: 1, beforeMs: 1 }),
+  'trash.listHeldManifests': (database) => trash.listHeldManifests(database.read, repositoryId, 10),
+  'trash.eraseSome': (database) => database.write((tx) => trash.eraseSome(tx, 99, 10)),
+  'trash.queueFormerlyHeld': (database) => database.write((tx) => trash.queueFormerlyHeld(tx, trashItem)),
+  'trash.queueWaiting': (database) =>
+    each([1, 'any'] as const, (each) => database.write((tx) => trash.queueWaiting(tx, { repositoryId: each, limit: 10 }))),
 
   'uploads.createSession': (database) => database.write((tx) => uploads.createSession(tx, session)),
   'uploads.findSession': (database) => uploads.findSession(database.read, session),
