@@ -6,7 +6,7 @@ import { namespaceOf, type RepositoryName } from '../oci/repository-name.ts'
 import { deleteGrantsIn } from '../storage/metadata/grants.ts'
 import { changeRepository, repositoryByName, type RepositoryChange, type RepositoryRow } from '../storage/metadata/repositories.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
-import { trashRepositories } from '../storage/metadata/trash.ts'
+import { queueWaiting, trashRepositories } from '../storage/metadata/trash.ts'
 import { writeToFree, type Registry } from './registry.ts'
 
 /** Says no, by what it throws, to a repository that is not what was expected; runs within the transaction. */
@@ -21,6 +21,8 @@ export async function updateRepository(
   return registry.database.write(async (tx) => {
     const current = await getCurrent(tx, name, check)
     if (Object.keys(change).length > 0) await changeRepository(tx, current.id, change)
+    // What was kept so far may have to go.
+    if (change.untagged_days !== undefined) await queueWaiting(tx, { repositoryId: current.id, limit: -1 })
     return { ...current, ...change }
   })
 }

@@ -6,10 +6,13 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { getCollection, noteCollector, noteRound, type Collected } from '../storage/metadata/reviews.ts'
+import type { ManifestReview } from '../storage/metadata/manifest-reviews.ts'
+import { queueWaiting } from '../storage/metadata/trash.ts'
 import { recordAuditEvent } from './audit.ts'
+import { reviewManifests, sweepManifests } from './collect-manifests.ts'
 import { recoverCollected, reviewBlobs, reviewLinks, type CollectionHooks } from './collect-blobs.ts'
 import { CollectionClock } from './collection-clock.ts'
-import type { Step } from './collection-step.ts'
+import { stepEntries, type Step } from './collection-step.ts'
 import type { Registry } from './registry.ts'
 import { emptyTrash } from './trash.ts'
 
@@ -35,6 +38,12 @@ export interface Round extends Collected {
 /** The time seen is written down again when it is older than this. */
 const seenEveryMs = 60_000
 
+interface Sum {
+  manifests: number
+  blobs: number
+  bytes: number
+}
+
 export class Collector {
   readonly #parts: CollectorParts
   readonly #clock: CollectionClock
@@ -53,15 +62,20 @@ export class Collector {
     return new Collector(parts, clock)
   }
 
-  /** Goes on until nothing is due, or `signal` ends it: within one step. */
-  async round(signal: AbortSignal): Promise<Round> {
+  /**
+   * Goes on until nothing is due, or `signal` ends it: within one step.
+   * @param sweep.days all untagged manifests are looked at by this rule, whatever their repositories say
+   */
+  async round(signal: AbortSignal, sweep?: { readonly days: number }): Promise<Round> {
     const sum = { manifests: 0, blobs: 0, bytes: 0 }
     const objection = this.#clock.objection()
     if (objection) return { ...sum, isComplete: false, objection }
     let isComplete = false
     try {
+      if (!(await this.#followRule(signal))) return { ...sum, isComplete: false }
       await this.#noteTime()
-      isComplete = await this.#runSteps(sum, signal)
+      const isSwept = sweep === undefined || (await this.#sweep(sum, { signal, days: sweep.days }))
+      isComplete = isSwept && (await this.#runSteps(sum, signal))
     } finally {
       await this.#noteRound(sum)
     }
@@ -69,25 +83,66 @@ export class Collector {
   }
 
   /** In this order, because each fills the queue of the next. @returns whether all came to their end */
-  async #runSteps(sum: { manifests: number; blobs: number; bytes: number }, signal: AbortSignal): Promise<boolean> {
-    const { registry, hooks, onStep } = this.#parts
-    const steps = [() => emptyTrash(registry), () => reviewLinks(registry), () => reviewBlobs(registry, hooks)]
+  async #runSteps(sum: Sum, signal: AbortSignal): Promise<boolean> {
+    const { registry, hooks } = this.#parts
+    const steps = [
+      () => emptyTrash(registry),
+      () => reviewManifests(registry),
+      () => reviewLinks(registry),
+      () => reviewBlobs(registry, hooks),
+    ]
     for (const step of steps) {
       for (;;) {
-        if (signal.aborted || this.#clock.objection()) return false
-        const startedMs = performance.now()
-        const done = await step()
-        if (done.seen === 0) break
-        const tookMs = performance.now() - startedMs
-        sum.manifests += done.manifests
-        sum.blobs += done.blobs
-        sum.bytes += done.bytes
-        onStep?.(done, tookMs)
-        // Whoever waits for the lock is to get it, and the disk is theirs for as long as it was the collector's.
-        await pause(Math.min(tookMs, 20))
+        if (this.#mustStop(signal)) return false
+        if ((await this.#timed(sum, step)).seen === 0) break
       }
     }
     return true
+  }
+
+  /** Until a pass over the queue removes nothing: what an index listed is free only when that is gone. */
+  async #sweep(sum: Sum, { signal, days }: { signal: AbortSignal; days: number }): Promise<boolean> {
+    for (let before = -1; before < sum.manifests;) {
+      before = sum.manifests
+      for (let after: ManifestReview | undefined; ;) {
+        if (this.#mustStop(signal)) return false
+        const { next } = await this.#timed(sum, () => sweepManifests(this.#parts.registry, { days, after }))
+        if (next === undefined) break
+        after = next
+      }
+    }
+    return true
+  }
+
+  #mustStop(signal: AbortSignal): boolean {
+    return signal.aborted || this.#clock.objection() !== undefined
+  }
+
+  async #timed<S extends Step>(sum: Sum, work: () => Promise<S>): Promise<S> {
+    const startedMs = performance.now()
+    const step = await work()
+    if (step.seen === 0) return step
+    const tookMs = performance.now() - startedMs
+    sum.manifests += step.manifests
+    sum.blobs += step.blobs
+    sum.bytes += step.bytes
+    this.#parts.onStep?.(step, tookMs)
+    // Whoever waits for the lock is to get it, and the disk is theirs for as long as it was the collector's.
+    await pause(Math.min(tookMs, 20))
+    return step
+  }
+
+  /** With another setting than before, manifests that were kept by the old one are looked at again. @returns whether all are queued */
+  async #followRule(signal: AbortSignal): Promise<boolean> {
+    const { database, rules } = this.#parts.registry
+    if (this.#notedMs > 0) return true
+    if ((await getCollection(database.read)).rule_days === rules.untaggedDays) return true
+    while (!signal.aborted) {
+      const queued = await database.writeRelaxed((tx) => queueWaiting(tx, { repositoryId: 'any', limit: stepEntries }))
+      if (queued === 0) return true
+      await pause(1)
+    }
+    return false
   }
 
   async #noteTime(): Promise<void> {

@@ -23,17 +23,21 @@ export async function statBlob(registry: Registry, repository: RepositoryRow | u
   if (!blob) throw new RegistryError('blobUnknown', { detail: { digest } })
   const isOld = registry.clock() - blob.leased_at_ms > leaseGranularityMs(registry.rules)
   // It may be collected between the two.
-  if (isOld && !(await tryToRenew(registry, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
+  if (isOld && !(await renewOf(registry, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
   return blob.size_bytes
+}
+
+function renewOf({ database, clock }: Registry, repositoryId: number, digest: Digest): Promise<boolean> {
+  return renewIfPossible(() => database.writeRelaxed((tx) => renewLease(tx, { repositoryId, digest, nowMs: clock() })))
 }
 
 /**
  * A disk that takes no more rows must not keep anybody from pulling: it takes no manifest either that would rely on the lease.
- * @returns false when the repository does not have the blob any more
+ * @returns false when what was to be renewed is gone
  */
-async function tryToRenew(registry: Registry, repositoryId: number, digest: Digest): Promise<boolean> {
+export async function renewIfPossible(renew: () => Promise<boolean>): Promise<boolean> {
   try {
-    return await registry.database.writeRelaxed((tx) => renewLease(tx, { repositoryId, digest, nowMs: registry.clock() }))
+    return await renew()
   } catch (error) {
     if (!isRegistryError(error, 'storageFull') && !isRegistryError(error, 'storageFailed')) throw error
     return true

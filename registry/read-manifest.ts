@@ -4,10 +4,11 @@
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Reference } from '../oci/reference.ts'
-import type { ManifestRow } from '../storage/metadata/manifests.ts'
+import { setManifestLease, type ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
 import { currentTag, endTag, endTagsOf, listTagsOf } from '../storage/metadata/tags.ts'
 import { trashManifest } from '../storage/metadata/trash.ts'
+import { leaseGranularityMs, renewIfPossible } from './read-blob.ts'
 import { requireStillThere, writeToFree, type Registry } from './registry.ts'
 
 /** @throws {RegistryError} nameUnknown, manifestUnknown */
@@ -22,8 +23,21 @@ export async function resolveManifest(
     reference.kind === 'tag'
       ? await reads.manifestByTag({ repositoryId: repository.id, tag: reference.tag })
       : await reads.manifestByDigest({ repositoryId: repository.id, digest: reference.digest })
-  if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  const isThere = manifest && (reference.kind === 'tag' || (await keepLease(registry, repository.id, manifest)))
+  if (!isThere) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   return manifest
+}
+
+/**
+ * A client that is told of a manifest by its digest may push an index that lists it. A tag holds what it points at by itself.
+ * @returns false when the manifest was removed just now
+ */
+async function keepLease(registry: Registry, repositoryId: number, { digest, leased_at_ms: leasedAtMs }: ManifestRow): Promise<boolean> {
+  const { clock, database, rules } = registry
+  if (clock() - leasedAtMs <= leaseGranularityMs(rules)) return true
+  return renewIfPossible(() =>
+    database.writeRelaxed(async (tx) => (await setManifestLease.run(tx, { repositoryId, digest, nowMs: clock() })) > 0),
+  )
 }
 
 /** More tags of one manifest do not come back with it. */

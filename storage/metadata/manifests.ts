@@ -11,9 +11,11 @@ export interface ManifestRow {
   readonly digest: Digest
   readonly media_type: string
   readonly content: Uint8Array
+  /** The last time that a client which may rely on it was told that it is there. */
+  readonly leased_at_ms: number
 }
 
-const served = ['digest', 'media_type', 'content'] as const
+const served = ['digest', 'media_type', 'content', 'leased_at_ms'] as const
 
 export const manifestByDigest = new Statement<{ repositoryId: number; digest: Digest }, ManifestRow>((db, value) =>
   db
@@ -134,11 +136,12 @@ const insertReference = new Statement<ReferenceTable>((db, value) =>
     .onConflict((conflict) => conflict.doNothing()),
 )
 
-const setManifestLease = new Statement<{ repository_id: number; digest: string; pushed_at_ms: number }>((db, value) =>
+/** @returns by how many rows it changed whether there is such a manifest */
+export const setManifestLease = new Statement<{ repositoryId: number; digest: string; nowMs: number }>((db, value) =>
   db
     .updateTable('manifest')
-    .set({ leased_at_ms: value('pushed_at_ms') })
-    .where('repository_id', '=', value('repository_id'))
+    .set({ leased_at_ms: value('nowMs') })
+    .where('repository_id', '=', value('repositoryId'))
     .where('digest', '=', value('digest')),
 )
 
@@ -149,7 +152,8 @@ export async function putManifest(
   references: readonly Pick<ReferenceTable, 'digest' | 'role'>[],
 ): Promise<void> {
   if ((await insertManifest.run(tx, manifest)) === 0) {
-    await setManifestLease.run(tx, manifest)
+    const { repository_id: repositoryId, digest, pushed_at_ms: nowMs } = manifest
+    await setManifestLease.run(tx, { repositoryId, digest, nowMs })
     return
   }
   for (const { digest, role } of references) {

@@ -21,9 +21,11 @@ export interface RepositoryRow {
   readonly visibility: Visibility
   readonly description: string
   readonly created_at_ms: number
+  /** How long untagged manifests stay; 0: always, null: as the setting says. */
+  readonly untagged_days: number | null
 }
 
-const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms'] as const
+const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms', 'untagged_days'] as const
 
 /** On the path of every request that names a repository. */
 export const repositoryByName = new Statement<{ name: RepositoryName }, RepositoryRow>((db, value) =>
@@ -59,11 +61,12 @@ export async function ensureRepository(tx: Writer, fresh: EnsuredRepository): Pr
 }
 
 export interface RepositoryChange {
+  readonly untagged_days?: number | null
   readonly visibility?: Visibility
   readonly description?: string
 }
 
-/** Changes what is given, at least one of the two. @returns whether there is such a repository. */
+/** Changes what is given, at least one of them. @returns whether there is such a repository. */
 export async function changeRepository(tx: Writer, id: number, change: RepositoryChange): Promise<boolean> {
   const { numUpdatedRows } = await tx.updateTable('repository').set(change).where('id', '=', id).executeTakeFirst()
   return numUpdatedRows > 0n

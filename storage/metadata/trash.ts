@@ -250,7 +250,7 @@ export async function queueFormerlyHeld(
     on conflict do update set due_ms = 0`.execute(tx)
 }
 
-/** Lets the collector look again at the manifests that a repository, or any, has kept so far. @returns how many, at most `limit`. */
+/** Lets the collector look again at the manifests that a repository, or any, has kept so far. @returns how many, at most `limit`; -1: all. */
 export async function queueWaiting(tx: Writer, { repositoryId, limit }: { repositoryId: number | 'any'; limit: number }): Promise<number> {
   const of = repositoryId === 'any' ? sql`` : sql`repository_id = ${repositoryId} and`
   const { numAffectedRows = 0n } = await sql`update manifest_review set due_ms = 0 where (repository_id, digest) in

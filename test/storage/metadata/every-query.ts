@@ -9,6 +9,7 @@ import * as audit from '../../../storage/metadata/audit.ts'
 import * as blobs from '../../../storage/metadata/blobs.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import * as grants from '../../../storage/metadata/grants.ts'
+import * as manifestReviews from '../../../storage/metadata/manifest-reviews.ts'
 import * as manifests from '../../../storage/metadata/manifests.ts'
 import * as namespaces from '../../../storage/metadata/namespaces.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
@@ -31,6 +32,7 @@ export const queryModules: Readonly<Record<string, object>> = {
   blobs,
   grants,
   manifests,
+  'manifest-reviews': manifestReviews,
   namespaces,
   repositories,
   reviews,
@@ -214,6 +216,17 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     each([undefined, { pushedAtMs: 1, digest }], (after) =>
       each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrerSizes(database.read, { ...referrers, after, artifactTypes })),
     ),
+
+  'manifests.setManifestLease': (database) =>
+    database.write((tx) => manifests.setManifestLease.run(tx, { repositoryId, digest, nowMs: 1 })),
+  'manifest-reviews.listManifestReviews': (database) => manifestReviews.listManifestReviews(database.read, { nowMs: 1, limit: 10 }),
+  'manifest-reviews.listQueuedManifests': (database) =>
+    each([undefined, { repositoryId, digest }], (after) => manifestReviews.listQueuedManifests(database.read, { after, limit: 10 })),
+  'manifest-reviews.manifestHold': (database) => database.prepare(manifestReviews.manifestHold)({ repositoryId, digest }),
+  'manifest-reviews.dropManifestReview': (database) =>
+    database.write((tx) => manifestReviews.dropManifestReview.run(tx, { repositoryId, digest: other })),
+  'manifest-reviews.postponeManifestReview': (database) =>
+    database.write((tx) => manifestReviews.postponeManifestReview.run(tx, { repositoryId, digest, dueMs: null })),
 
   'namespaces.namespaceByName': (database) => database.prepare(namespaces.namespaceByName)({ name: 'team' }),
   'namespaces.createNamespace': (database) =>
