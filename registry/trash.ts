@@ -17,10 +17,10 @@ import {
   findTrashItem,
   isOverdue,
   listHeldManifests,
+  listOverdue,
   listTrash,
   markPurged,
   missingChildren,
-  nextOverdue,
   queueFormerlyHeld,
   restoreManifest,
   restoreRepository,
@@ -71,7 +71,8 @@ async function bringBackRepository(tx: Writer, item: TrashItem, nowMs: number): 
   await restoreRepository(tx, item)
 }
 
-async function bringBackManifest(
+/** @throws {RegistryError} restoreBlocked */
+export async function bringBackManifest(
   { rules }: Registry,
   tx: Writer,
   { item, nowMs, by }: { item: TrashItem; nowMs: number; by: string | null },
@@ -105,7 +106,7 @@ export async function purgeFromTrash(registry: Registry, id: number): Promise<vo
 
 /** Removes a part of the item that is longest over its time. */
 export async function emptyTrash(registry: Registry): Promise<Step> {
-  const item = await nextOverdue(registry.database.read, overSince(registry))
+  const [item] = await listOverdue(registry.database.read, { beforeMs: overSince(registry), limit: 1 })
   return item ? eraseStep(registry, item) : nothing
 }
 
@@ -128,6 +129,6 @@ export function tagsIn({ tags }: TrashItem): Tag[] {
 }
 
 /** What was deleted at this time or before is over its time. */
-function overSince({ clock, rules }: Registry): number {
+export function overSince({ clock, rules }: Registry): number {
   return clock() - rules.trashMs
 }

@@ -6,6 +6,7 @@ import { compareBytes } from '../../oci/paging.ts'
 import * as accessTokens from './access-tokens.ts'
 import * as accounts from './accounts.ts'
 import * as audit from './audit.ts'
+import * as collection from './collection.ts'
 import * as credentials from './credentials.ts'
 import * as manifests from './manifests.ts'
 import * as me from './me.ts'
@@ -14,10 +15,11 @@ import * as repositories from './repositories.ts'
 import * as robots from './robots.ts'
 import * as sessions from './sessions.ts'
 import * as tags from './tags.ts'
+import * as trash from './trash.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
-const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, robots, accounts, audit]
+const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, trash, robots, accounts, audit, collection]
 
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */
 export const apiOperations: readonly Operation[] = inOrder(files.flatMap((file): Operation[] => Object.values(file)))

@@ -6,9 +6,10 @@
 import { accountNameOf, type Caller } from '../../auth/identity.ts'
 import { isWithinToken, type Request } from '../../auth/policy.ts'
 import type { Action } from '../../auth/scope.ts'
-import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import { isRegistryError, RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { unknownRepository } from '../../registry/change-repository.ts'
+import { findInTrash } from '../../registry/trash.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Services } from '../services.ts'
 
@@ -23,7 +24,9 @@ export interface Asked {
 export interface Right {
   /** For the documentation: what one must be allowed. */
   readonly text: string
-  readonly requestOf: (asked: Asked, caller: Caller) => Request
+  readonly requestOf: (asked: Asked, caller: Caller, services: Services) => Request | Promise<Request>
+  /** What is said to who may not even see it; absent: that there is no such repository. */
+  readonly hiddenAs?: ErrorReason
 }
 
 export const signedIn: Right = { text: 'to be signed in', requestOf: () => ({ kind: 'base' }) }
@@ -65,15 +68,35 @@ export function onRepository(action: Action): Right {
   }
 }
 
+/** No repository is called so: what nobody but an administrator may do is asked of it. */
+const noRepository = '-' as RepositoryName
+
+/** A right on what the item `{item}` of the trash was. Purging takes more than restoring: it cannot be undone. */
+export function onTrashItem(deed: 'restore' | 'purge'): Right {
+  return {
+    text:
+      deed === 'restore'
+        ? 'to delete from the repository that it was in; for a whole repository, to change its settings'
+        : 'to change the settings of the repository that it was in',
+    hiddenAs: 'trashItemUnknown',
+    requestOf: async ({ path }, _caller, { registry }) => {
+      const item = await findInTrash(registry, Number(path['item']))
+      if (item?.kind !== 'manifest' || deed === 'purge') return { kind: 'settings', name: item?.repository ?? noRepository }
+      return { kind: 'repository', action: 'delete', name: item.repository, visibility: undefined }
+    },
+  }
+}
+
 /** Returns if the caller may. @throws {RegistryError} those of authorize; nameUnknown: it may not even see the repository */
 export async function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): Promise<void> {
-  const request = right.requestOf(asked, caller)
+  const request = await right.requestOf(asked, caller, services)
   try {
     await services.rights.authorize(caller, request)
   } catch (error) {
     // That an access token does not cover it is said whether or not there is such a repository.
     const isHiding = isRegistryError(error, 'denied') && 'name' in request && isWithinToken(caller.identity, request)
-    if (isHiding && !(await maySee(services, caller, { name: request.name, asked }))) throw unknownRepository(request.name)
+    if (isHiding && !(await maySee(services, caller, { name: request.name, asked })))
+      throw right.hiddenAs === undefined ? unknownRepository(request.name) : new RegistryError(right.hiddenAs)
     throw error
   }
 }

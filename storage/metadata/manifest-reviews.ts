@@ -47,6 +47,7 @@ export interface ManifestHold {
   readonly untagged_days: number | null
   readonly pushed_at_ms: number
   readonly leased_at_ms: number
+  readonly subject_digest: Digest | null
   /** It, or its repository, is in the trash. */
   readonly is_deleted: number
   readonly is_tagged: number
@@ -62,7 +63,7 @@ export interface ManifestHold {
 
 export const manifestHold = new Statement<ManifestReview, ManifestHold>((db, value) => ({
   compile: () =>
-    sql<ManifestHold>`select repository.untagged_days, manifest.pushed_at_ms, manifest.leased_at_ms,
+    sql<ManifestHold>`select repository.untagged_days, manifest.pushed_at_ms, manifest.leased_at_ms, manifest.subject_digest,
       repository.name >= ${sql.lit(behindNames)} as is_deleted,
       exists (select 1 from tag where tag.repository_id = ${value('repositoryId')} and tag.digest = ${value('digest')}
         and tag.until_ms is null) as is_tagged,

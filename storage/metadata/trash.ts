@@ -193,14 +193,31 @@ export async function markPurged(tx: Writer, id: number): Promise<void> {
   await tx.updateTable('trash_item').set({ deleted_at_ms: 0 }).where('id', '=', id).execute()
 }
 
-/** The item whose time was over first, if any. @param beforeMs deleted then or before */
-export async function nextOverdue(db: Reader, beforeMs: number): Promise<TrashItem | undefined> {
+/** Items whose time is over. @param before.beforeMs deleted then or before */
+export async function listOverdue(db: Reader, { beforeMs, limit }: { beforeMs: number; limit: number }): Promise<TrashItem[]> {
   return db
     .selectFrom('trash_item')
     .select(columns)
     .where('deleted_at_ms', '<=', beforeMs)
     .orderBy('deleted_at_ms')
     .orderBy('id')
+    .limit(limit)
+    .$castTo<TrashItem>()
+    .execute()
+}
+
+/** The item of a manifest that was deleted from a repository, the newest of several. */
+export async function findTrashedManifest(
+  db: Reader,
+  { repositoryId, digest, sinceMs }: { repositoryId: number; digest: Digest; sinceMs: number },
+): Promise<TrashItem | undefined> {
+  return db
+    .selectFrom('trash_item')
+    .select(columns)
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .where('deleted_at_ms', '>', sinceMs)
+    .orderBy('id', 'desc')
     .limit(1)
     .$castTo<TrashItem>()
     .executeTakeFirst()

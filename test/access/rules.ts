@@ -498,6 +498,18 @@ export const ofAlice: Rule = { ...administrators, owner: ok, 'Bearer of an acces
 /** The robots of alice's namespace: also for whoever was granted to own it. */
 export const ofOwners: Rule = { ...ofAlice, 'granted owner': ok }
 
+/** What is not there, and hidden from who may not see it: unknown to everybody whom it could concern. */
+export const ofNothing: Rule = {
+  ...settings,
+  owner: ok,
+  'other user': ok,
+  reader: ok,
+  writer: ok,
+  maintainer: ok,
+  'team member': ok,
+  'member elsewhere': ok,
+}
+
 /** What concerns the caller: for every person, and for no machine. */
 export const ofOneself: Rule = {
   ...ofAlice,

@@ -7,7 +7,7 @@ import { after, before, suite, test } from 'node:test'
 import * as fc from 'fast-check'
 import { renderOpenApi, type OpenApiOperation, type OpenApiParameter } from '../../server/api/openapi.ts'
 import { apiOperations } from '../../server/api/operations.ts'
-import { basic, Client, type PushedImage } from '../support/client.ts'
+import { basic, Client, expectStatus, type PushedImage } from '../support/client.ts'
 import { fitting, misfits, unfitting, type JsonSchema } from '../support/json-schema.ts'
 import { headerOf, rawRequest, type RawAnswer } from '../support/raw-request.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
@@ -30,17 +30,29 @@ const ends: (() => unknown)[] = []
 
 before(async () => {
   registry = await startRegistry({ after: (end) => void ends.push(end as () => unknown) })
-  const image = await fill(new Client(registry))
+  const client = new Client(registry)
+  const image = await fill(client)
   there = {
     name: ['team/app', 'team/app', 'team/app', 'team/empty', 'team/none'],
     tag: ['v1', 'v2', 'none'],
     digest: [image.digest, image.config],
     account: ['alice', 'nobody'],
+    item: await throwAway(client),
   }
 })
 after(async () => {
   for (const end of ends) await end()
 })
+
+/** More items of the trash than the calls that use them up. @returns their numbers */
+async function throwAway(client: Client): Promise<string[]> {
+  const items = Array.from({ length: 150 }, (_, index) => index + 1)
+  for (const item of items) {
+    await client.pushBlob(`gone/app-${item}`, 'content')
+    await expectStatus(await client.call('DELETE', `/api/v1/repositories/gone%2Fapp-${item}`), 204)
+  }
+  return items.map(String)
+}
 
 async function fill(client: Client): Promise<PushedImage> {
   // It may be there still.

@@ -191,6 +191,7 @@ suite('an untagged manifest', () => {
 
   test('is nothing to an archive, where nothing may be deleted', () => {
     const hold = {
+      subject_digest: null,
       untagged_days: 1,
       pushed_at_ms: 0,
       leased_at_ms: 0,

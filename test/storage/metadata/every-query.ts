@@ -12,6 +12,7 @@ import * as grants from '../../../storage/metadata/grants.ts'
 import * as manifestReviews from '../../../storage/metadata/manifest-reviews.ts'
 import * as manifests from '../../../storage/metadata/manifests.ts'
 import * as namespaces from '../../../storage/metadata/namespaces.ts'
+import * as previews from '../../../storage/metadata/previews.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
 import * as reviews from '../../../storage/metadata/reviews.ts'
@@ -34,6 +35,7 @@ export const queryModules: Readonly<Record<string, object>> = {
   manifests,
   'manifest-reviews': manifestReviews,
   namespaces,
+  previews,
   repositories,
   reviews,
   robots,
@@ -244,6 +246,11 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'namespaces.listNamespaces': (database) => namespaces.listNamespaces(database.read, page),
   'namespaces.listNamespacesOf': (database) => namespaces.listNamespacesOf(database.read, { account: { id: 1, name: 'alice' }, ...page }),
 
+  'previews.listHolders': (database) => previews.listHolders(database.read, { repositoryId, digest, limit: 10 }),
+  'previews.listNeeds': (database) => previews.listNeeds(database.read, { repositoryId, digest }),
+  'previews.listSubjectOf': (database) => previews.listSubjectOf(database.read, { repositoryId, digest, limit: 10 }),
+  'previews.listLinks': (database) => previews.listLinks(database.read, { digest, limit: 10 }),
+
   'repositories.repositoryByName': (database) => database.prepare(repositories.repositoryByName)({ name }),
   'repositories.ensureRepository': (database) =>
     each([name, repositoryName('team/new')], (each) =>
@@ -322,6 +329,10 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'tags.listTagsOf': (database) => tags.listTagsOf(database.read, { repositoryId, digest, limit: 10 }),
   'tags.listTagIntervals': (database) =>
     each([undefined, { sinceMs: 1, id: 1 }], (before) => tags.listTagIntervals(database.read, { ...tag, before, limit: 10 })),
+  'tags.findTagInterval': (database) =>
+    each([undefined, digest], (of) =>
+      each([undefined, other], (except) => tags.findTagInterval(database.read, { repositoryId, tag: tagOf('latest'), digest: of, except })),
+    ),
   'teams.teamByName': (database) => database.prepare(teams.teamByName)({ name: 'crew' }),
   'teams.createTeam': (database) => database.write((tx) => teams.createTeam(tx, { name: 'crew', description: '', nowMs: 1 })),
   'teams.setTeamDescription': (database) => database.write((tx) => teams.setTeamDescription(tx, 'crew', 'ours')),
@@ -350,7 +361,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       each([undefined, { deletedAtMs: 1, id: 5 }], (before) => trash.listTrash(database.read, { of, before, sinceMs: 1, limit: 10 })),
     ),
   'trash.markPurged': (database) => database.write((tx) => trash.markPurged(tx, 99)),
-  'trash.nextOverdue': (database) => trash.nextOverdue(database.read, 1),
+  'trash.listOverdue': (database) => trash.listOverdue(database.read, { beforeMs: 1, limit: 10 }),
+  'trash.findTrashedManifest': (database) => trash.findTrashedManifest(database.read, { repositoryId, digest, sinceMs: 1 }),
   'trash.isOverdue': (database) => trash.isOverdue(database.read, { id: 1, beforeMs: 1 }),
   'trash.listHeldManifests': (database) => trash.listHeldManifests(database.read, repositoryId, 10),
   'trash.eraseSome': (database) => database.write((tx) => trash.eraseSome(tx, 99, 10)),
