@@ -62,8 +62,8 @@ export async function reviewManifests(registry: Registry): Promise<Step> {
 
 /** @returns whether it is gone. */
 async function reviewManifest({ clock, rules }: Registry, tx: Writer, review: ManifestReview): Promise<boolean> {
-  const hold = await manifestHold.first(tx, review)
   const nowMs = clock()
+  const hold = await manifestHold.first(tx, { ...review, sinceMs: nowMs - rules.trashMs })
   const verdict = hold && verdictOn(hold, rules, { nowMs })
   if (verdict === 'kept' || (typeof verdict === 'number' && verdict > nowMs)) {
     await postponeManifestReview.run(tx, { ...review, dueMs: verdict === 'kept' ? null : verdict })
@@ -89,7 +89,7 @@ export async function sweepManifests(
     manifests = 0
     return withinStep(reviews, async (review) => {
       const nowMs = clock()
-      const hold = await manifestHold.first(tx, review)
+      const hold = await manifestHold.first(tx, { ...review, sinceMs: nowMs - rules.trashMs })
       const verdict = hold && verdictOn(hold, rules, { nowMs, days })
       if (typeof verdict !== 'number' || verdict > nowMs) return
       await dropManifestReview.run(tx, review)

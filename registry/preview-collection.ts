@@ -12,6 +12,7 @@ import {
   type ManifestReview,
 } from '../storage/metadata/manifest-reviews.ts'
 import { listHolders, listLinks, listNeeds, listSubjectOf } from '../storage/metadata/previews.ts'
+import type { Reader } from '../storage/metadata/schema.ts'
 import { blobLease, listBlobReviews, listLinkReviews } from '../storage/metadata/reviews.ts'
 import { listHeldManifests, listOverdue } from '../storage/metadata/trash.ts'
 import { verdictOn } from './collect-manifests.ts'
@@ -31,8 +32,8 @@ export interface Preview {
 
 export async function previewCollection(registry: Registry, sweep?: { readonly days: number }): Promise<Preview> {
   const gone = new Map<string, ManifestReview>()
-  await addTrash(registry, gone)
-  await addUntagged(registry, gone, sweep)
+  const released = await addTrash(registry, gone)
+  await addUntagged(registry, gone, { sweep, released })
   const links = await linksThatGo(registry, gone)
   const { blobs, bytes } = await blobsThatGo(registry, links)
   return { manifests: gone.size, blobs, bytes, isComplete: gone.size < most && links.size < most }
@@ -40,30 +41,48 @@ export async function previewCollection(registry: Registry, sweep?: { readonly d
 
 const keyOf = ({ repositoryId, digest }: ManifestReview): string => `${repositoryId} ${digest}`
 
-async function addTrash({ database, clock, rules }: Registry, gone: Map<string, ManifestReview>): Promise<void> {
-  for (const { holder_id: repositoryId } of await listOverdue(database.read, { beforeMs: clock() - rules.trashMs, limit: most })) {
+/** @returns manifests that only what was deleted held */
+async function addTrash({ database, clock, rules }: Registry, gone: Map<string, ManifestReview>): Promise<ManifestReview[]> {
+  const released: ManifestReview[] = []
+  for (const { kind, holder_id: repositoryId, repository_id: origin } of await listOverdue(database.read, {
+    beforeMs: clock() - rules.trashMs,
+    limit: most,
+  })) {
     const digests = await listHeldManifests(database.read, repositoryId, Math.max(0, most - gone.size))
-    for (const digest of digests) gone.set(keyOf({ repositoryId, digest }), { repositoryId, digest })
+    for (const digest of digests) {
+      gone.set(keyOf({ repositoryId, digest }), { repositoryId, digest })
+      if (kind === 'manifest') released.push(...(await listHeldBy(database.read, { repositoryId, digest }, origin)))
+    }
   }
+  return released
+}
+
+/** Manifests of `origin` that this one lists, and those that refer to it. */
+async function listHeldBy(db: Reader, manifest: ManifestReview, origin: number): Promise<ManifestReview[]> {
+  const needs = await listNeeds(db, manifest)
+  const manifests = needs.filter(({ role }) => role === 'manifest' || role === 'content').map(({ digest }) => digest)
+  const referrers = await listSubjectOf(db, { repositoryId: origin, digest: manifest.digest, limit: most })
+  return [...manifests, ...referrers].map((digest) => ({ repositoryId: origin, digest }))
 }
 
 /** From the queue, and then what only those held that were found before. */
-async function addUntagged(registry: Registry, gone: Map<string, ManifestReview>, sweep: { days: number } | undefined): Promise<void> {
+async function addUntagged(
+  registry: Registry,
+  gone: Map<string, ManifestReview>,
+  { sweep, released }: { sweep: { days: number } | undefined; released: readonly ManifestReview[] },
+): Promise<void> {
   const { read } = registry.database
   const queue = sweep
     ? await listQueuedManifests(read, { after: undefined, limit: most })
     : await listManifestReviews(read, { nowMs: registry.clock(), limit: most })
+  queue.push(...released)
   // What is found is added behind, and looked at in its turn.
   for (const review of queue) {
     if (gone.size >= most) return
     const isKnown = gone.has(keyOf(review))
     if (isKnown || !(await mayGo(registry, gone, { review, days: sweep?.days }))) continue
     gone.set(keyOf(review), review)
-    const { repositoryId } = review
-    const needs = await listNeeds(read, review)
-    const manifests = needs.filter(({ role }) => role === 'manifest' || role === 'content').map(({ digest }) => digest)
-    const referrers = await listSubjectOf(read, { ...review, limit: most })
-    queue.push(...[...manifests, ...referrers].map((digest) => ({ repositoryId, digest })))
+    queue.push(...(await listHeldBy(read, review, review.repositoryId)))
   }
 }
 
@@ -73,9 +92,9 @@ async function mayGo(
   { review, days }: { review: ManifestReview; days: number | undefined },
 ): Promise<boolean> {
   const { database, rules, clock } = registry
-  const hold = await manifestHold.first(database.read, review)
-  if (!hold) return false
   const nowMs = clock()
+  const hold = await manifestHold.first(database.read, { ...review, sinceMs: nowMs - rules.trashMs })
+  if (!hold) return false
   const { repositoryId } = review
   const isGone = (digest: Digest): boolean => gone.has(keyOf({ repositoryId, digest }))
   const holders = hold.is_listed ? await listHolders(database.read, { ...review, limit: most }) : []

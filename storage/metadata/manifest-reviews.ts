@@ -61,7 +61,8 @@ export interface ManifestHold {
   readonly is_restorable_with: number
 }
 
-export const manifestHold = new Statement<ManifestReview, ManifestHold>((db, value) => ({
+/** With `sinceMs`: what was deleted then or before can not be restored any more. */
+export const manifestHold = new Statement<ManifestReview & { sinceMs: number }, ManifestHold>((db, value) => ({
   compile: () =>
     sql<ManifestHold>`select repository.untagged_days, manifest.pushed_at_ms, manifest.leased_at_ms, manifest.subject_digest,
       repository.name >= ${sql.lit(behindNames)} as is_deleted,
@@ -73,9 +74,10 @@ export const manifestHold = new Statement<ManifestReview, ManifestHold>((db, val
       exists (select 1 from manifest as subject where subject.repository_id = ${value('repositoryId')}
         and subject.digest = manifest.subject_digest) as has_subject,
       exists (select 1 from reference cross join trash_item on trash_item.holder_id = reference.repository_id
-        where reference.digest = ${value('digest')} and trash_item.repository_id = ${value('repositoryId')})
+        where reference.digest = ${value('digest')} and trash_item.repository_id = ${value('repositoryId')}
+          and trash_item.deleted_at_ms > ${value('sinceMs')})
       or exists (select 1 from trash_item where trash_item.repository_id = ${value('repositoryId')}
-        and trash_item.digest = manifest.subject_digest) as is_restorable_with
+        and trash_item.digest = manifest.subject_digest and trash_item.deleted_at_ms > ${value('sinceMs')}) as is_restorable_with
     from manifest join repository on repository.id = manifest.repository_id
     where manifest.repository_id = ${value('repositoryId')} and manifest.digest = ${value('digest')}`.compile(db),
 }))
