@@ -139,23 +139,24 @@ class TakenBlobs {
 /**
  * Clears up after a collector that was killed: a blob whose row is still there gets back to its place, another is removed for good.
  * May run beside another collector: none is amid a transaction while this one holds the lock.
- * @returns how many of each
+ * @returns how many of each, and the bytes that the file system got back
  */
-export async function recoverCollected(registry: Registry): Promise<{ putBack: number; removed: number }> {
+export async function recoverCollected(registry: Registry): Promise<{ putBack: number; removed: number; bytes: number }> {
   const { blobs, database } = registry
   const left = await blobs.collected.list()
-  if (left.length === 0) return { putBack: 0, removed: 0 }
+  if (left.length === 0) return { putBack: 0, removed: 0, bytes: 0 }
   const missing = await database.writeRelaxed(async (tx) => {
     const names = new Set<string>()
     for (const { name, digest } of left) {
       const row = await blobLease.first(tx, { digest })
-      if (row === undefined || (await blobs.isBlobHere(digest, row.size_bytes))) continue
+      if (row === undefined || (await blobs.statBlob(digest)) === row.size_bytes) continue
       await blobs.collected.putBack(name)
       names.add(name)
     }
     return names
   })
   const others = left.filter(({ name }) => !missing.has(name))
-  for (const { name } of others) await blobs.collected.remove(name)
-  return { putBack: missing.size, removed: others.length }
+  let bytes = 0
+  for (const { name } of others) bytes += await blobs.collected.remove(name)
+  return { putBack: missing.size, removed: others.length, bytes }
 }

@@ -48,18 +48,21 @@ export class Collector {
   readonly #parts: CollectorParts
   readonly #clock: CollectionClock
   #notedMs = 0
+  /** Got back from what a killed collector had left; told with the first round. */
+  #recoveredBytes: number
 
-  private constructor(parts: CollectorParts, clock: CollectionClock) {
+  private constructor(parts: CollectorParts, { clock, recoveredBytes }: { clock: CollectionClock; recoveredBytes: number }) {
     this.#parts = parts
     this.#clock = clock
+    this.#recoveredBytes = recoveredBytes
   }
 
   static async open(parts: CollectorParts): Promise<Collector> {
     const { registry, monotonic, startMs } = parts
     const { seen_ms: seenMs } = await getCollection(registry.database.read)
-    await recoverCollected(registry)
+    const { bytes: recoveredBytes } = await recoverCollected(registry)
     const clock = new CollectionClock({ clock: registry.clock, monotonic, leaseMs: registry.rules.leaseMs, seenMs, startMs })
-    return new Collector(parts, clock)
+    return new Collector(parts, { clock, recoveredBytes })
   }
 
   /**
@@ -67,9 +70,10 @@ export class Collector {
    * @param sweep.days all untagged manifests are looked at by this rule, whatever their repositories say
    */
   async round(signal: AbortSignal, sweep?: { readonly days: number }): Promise<Round> {
-    const sum = { manifests: 0, blobs: 0, bytes: 0 }
     const objection = this.#clock.objection()
-    if (objection) return { ...sum, isComplete: false, objection }
+    if (objection) return { manifests: 0, blobs: 0, bytes: 0, isComplete: false, objection }
+    const sum = { manifests: 0, blobs: 0, bytes: this.#recoveredBytes }
+    this.#recoveredBytes = 0
     let isComplete = false
     try {
       if (!(await this.#followRule(signal))) return { ...sum, isComplete: false }
@@ -148,7 +152,7 @@ export class Collector {
   async #noteTime(): Promise<void> {
     const { database, clock, rules } = this.#parts.registry
     const seenMs = clock()
-    if (seenMs - this.#notedMs < seenEveryMs) return
+    if (Math.abs(seenMs - this.#notedMs) < seenEveryMs) return
     await database.writeRelaxed((tx) => noteCollector(tx, { seenMs, untaggedDays: rules.untaggedDays }))
     this.#notedMs = seenMs
   }
@@ -156,7 +160,7 @@ export class Collector {
   /** What was removed is told even if the round ended in an error. */
   async #noteRound(sum: Collected): Promise<void> {
     const { manifests, blobs, bytes } = sum
-    if (manifests + blobs === 0) return
+    if (manifests + blobs + bytes === 0) return
     const { database, clock } = this.#parts.registry
     const atMs = clock()
     const detail = { manifests, blobs, bytes }

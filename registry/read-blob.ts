@@ -11,10 +11,11 @@ import { requireStillThere, writeToFree, type Registry, type RegistryRules } fro
 
 /**
  * A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read: of the time that it is
- * promised for, at most a tenth is missing.
+ * promised for, at most a tenth is missing. Where there are no leases, a read costs no more writes than elsewhere.
  */
 export function leaseGranularityMs({ leaseMs }: Pick<RegistryRules, 'leaseMs'>): number {
-  return Math.min(10 * 60_000, leaseMs / 10)
+  const longestMs = 10 * 60_000
+  return leaseMs === 0 ? longestMs : Math.min(longestMs, leaseMs / 10)
 }
 
 /** Size in bytes. @throws {RegistryError} blobUnknown: also for a blob that only another repository has. */

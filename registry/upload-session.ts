@@ -159,7 +159,7 @@ export class SessionWriter {
    * file was collected just now, and the bytes are to be sent again.
    */
   async publish(digest: SupportedDigest): Promise<void> {
-    const { database, blobs, clock, rules } = this.#registry
+    const { database, clock, rules } = this.#registry
     const actual = await this.#digestAs(algorithmOf(digest))
     await this.#requireClaim()
     if (actual !== digest) {
@@ -175,7 +175,7 @@ export class SessionWriter {
     const publishing = database.write(async (tx) => {
       const nowMs = clock()
       // The collector takes files away under the same lock: one that took this one is seen here, before anything is promised.
-      if (!(await blobs.isBlobHere(digest, this.#bytesStored))) throw new RegistryError('blobCollected', { detail: { digest } })
+      if (!(await this.#partial.isStillThere(digest, this.#bytesStored))) throw new RegistryError('blobCollected', { detail: { digest } })
       await putBlob(tx, { digest, sizeBytes: this.#bytesStored, nowMs })
       const repositoryId = await ensureRepository(tx, {
         name: this.#key.repository,

@@ -17,9 +17,6 @@ export interface BlobStore {
    */
   openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader>
 
-  /** Whether there is a finished blob of this size; costs next to nothing, because it is asked within transactions. */
-  isBlobHere(digest: SupportedDigest, sizeBytes: number): Promise<boolean>
-
   /** Blobs on their way out. */
   readonly collected: CollectedBlobs
 
@@ -83,6 +80,12 @@ export interface PartialBlob {
    * returns, no crash and no power cut can lose them. The partial is gone afterwards.
    */
   commit(digest: SupportedDigest, sizeBytes: number): Promise<void>
+  /**
+   * Whether what `commit` published, or another upload of the same, is still at its place, durably. Asked within the transaction that
+   * promises the blob, and so costs next to nothing as long as it is its own.
+   * @throws {RegistryError} storageFailed
+   */
+  isStillThere(digest: SupportedDigest, sizeBytes: number): Promise<boolean>
   /** Closing again does nothing. @throws {RegistryError} storageFull, storageFailed: what was written may be lost, and no later sync would say so */
   close(): Promise<void>
 }

@@ -6,8 +6,8 @@
  * Taking away and putting back run on the event loop, within transactions that hold the write lock: a rename takes some 20 µs, and
  * waiting for a thread would keep everybody who pushes waiting, too.
  */
-import { linkSync, renameSync, unlinkSync } from 'node:fs'
-import { lstat, readdir, unlink } from 'node:fs/promises'
+import { linkSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { lstat, mkdir, readdir, unlink } from 'node:fs/promises'
 import type { SupportedDigest } from '../../oci/digest.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
 import { blobFolder, blobPath, collectedName, collectedPath, digestOfCollected, type DataLayout } from '../layout.ts'
@@ -28,6 +28,8 @@ export class CollectedFiles implements CollectedBlobs {
     const name = collectedName(digest, id)
     return withFaultsTranslated(async () => {
       const isMoved = unless('ENOENT', () => renameSync(blobPath(this.#layout, digest), collectedPath(this.#layout, name)))
+      // A folder that is missing must not look like a blob that is: its row would go, and its file stay for ever.
+      if (!isMoved) statSync(this.#layout.collected)
       return isMoved ? name : undefined
     })
   }
@@ -61,6 +63,8 @@ export class CollectedFiles implements CollectedBlobs {
 
   async list(): Promise<{ name: string; digest: SupportedDigest }[]> {
     return withFaultsTranslated(async () => {
+      // An older version did not make it, and a command may come before the first start of this one.
+      await mkdir(this.#layout.collected, { recursive: true, mode: 0o700 })
       const names = await readdir(this.#layout.collected)
       return names.flatMap((name) => {
         const digest = digestOfCollected(name)

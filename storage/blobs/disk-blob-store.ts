@@ -89,10 +89,6 @@ export class DiskBlobStore implements BlobStore {
     })
   }
 
-  async isBlobHere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
-    return withFaultsTranslated(async () => statSync(blobPath(this.#layout, digest), { throwIfNoEntry: false })?.size === sizeBytes)
-  }
-
   async openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {
     return withFaultsTranslated(async () => {
       const file = openIfThere(blobPath(this.#layout, digest))
@@ -254,6 +250,16 @@ class DiskPartialBlob implements PartialBlob {
         throw new RegistryError('storageFailed', { cause: new Error(`${actual} bytes on disk, ${sizeBytes} received`) })
       if (actual > sizeBytes) await inPool.truncate(this.#file, sizeBytes)
       await this.#commitFile(digest)
+    })
+  }
+
+  async isStillThere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
+    return withFaultsTranslated(async () => {
+      const there = statSync(blobPath(this.#layout, digest), { throwIfNoEntry: false })
+      if (there?.size !== sizeBytes) return false
+      // The own file was collected, and another upload of the same has put its own there: its name may not be on the disk yet.
+      if (there.ino !== fstatSync(this.#file).ino) await syncFolder(blobFolder(this.#layout, digest))
+      return true
     })
   }
 

@@ -116,13 +116,9 @@ export async function getCollection(db: Reader): Promise<CollectionRow> {
   return db.selectFrom('collection').select(columns).where('id', '=', 1).executeTakeFirstOrThrow()
 }
 
-/** Remembers the time, as long as it goes forward, and the setting that the queue of manifests was last looked through with. */
+/** Remembers the time of a collector that trusts it, and the setting that the queue of manifests was last looked through with. */
 export async function noteCollector(tx: Writer, { seenMs, untaggedDays }: { seenMs: number; untaggedDays: number }): Promise<void> {
-  await tx
-    .updateTable('collection')
-    .set((each) => ({ seen_ms: each.fn<number>('max', ['seen_ms', each.val(seenMs)]), rule_days: untaggedDays }))
-    .where('id', '=', 1)
-    .execute()
+  await tx.updateTable('collection').set({ seen_ms: seenMs, rule_days: untaggedDays }).where('id', '=', 1).execute()
 }
 
 /** Remembers a round that removed something. */

@@ -8,6 +8,7 @@
 import { sql } from 'kysely'
 import type { Digest } from '../../oci/digest.ts'
 import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
+import { findManifestSize } from './manifests.ts'
 import { behindNames } from './repository-filter.ts'
 import type { Reader, TrashItemTable, Writer } from './schema.ts'
 
@@ -80,8 +81,9 @@ export async function trashManifest(
   },
 ): Promise<boolean> {
   const { repositoryId, repository, digest, tags, nowMs, by } = manifest
+  if ((await findManifestSize(tx, { repositoryId, digest })) === undefined) return false
   const holderId = await makeHolder(tx, nowMs)
-  if (!(await copyManifest(tx, { from: repositoryId, to: holderId, digest }))) return false
+  await copyManifest(tx, { from: repositoryId, to: holderId, digest })
   await tx.deleteFrom('manifest').where('repository_id', '=', repositoryId).where('digest', '=', digest).execute()
   await tx
     .insertInto('trash_item')
@@ -114,12 +116,12 @@ async function makeHolder(tx: Writer, nowMs: number): Promise<number> {
   return id
 }
 
-/** With its references, and links to the blobs among them. @returns whether there was one; one that is at its aim already stays as it is. */
-async function copyManifest(tx: Writer, { from, to, digest }: { from: number; to: number; digest: string }): Promise<boolean> {
+/** With its references, and links to the blobs among them. One that is at its aim already stays as it is. */
+async function copyManifest(tx: Writer, { from, to, digest }: { from: number; to: number; digest: string }): Promise<void> {
   const values = sql.raw(
     'digest, media_type, artifact_type, size_bytes, subject_digest, annotations, pushed_by, pushed_at_ms, content, leased_at_ms',
   )
-  const { numAffectedRows } = await sql`insert into manifest (repository_id, ${values})
+  await sql`insert into manifest (repository_id, ${values})
     select ${to}, ${values} from manifest where repository_id = ${from} and digest = ${digest} on conflict do nothing`.execute(tx)
   await sql`insert into reference (repository_id, manifest_digest, digest, role)
     select ${to}, manifest_digest, digest, role from reference
@@ -128,7 +130,6 @@ async function copyManifest(tx: Writer, { from, to, digest }: { from: number; to
     select ${to}, blob_link.digest, linked_at_ms from reference
     cross join blob_link on blob_link.repository_id = ${from} and blob_link.digest = reference.digest
     where reference.repository_id = ${from} and manifest_digest = ${digest} on conflict do nothing`.execute(tx)
-  return (numAffectedRows ?? 0n) > 0n
 }
 
 /** Digests of manifests that this one lists and that its repository lacks. */

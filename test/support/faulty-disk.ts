@@ -51,10 +51,6 @@ class FaultyBlobStore implements BlobStore {
     return this.#inner.statBlob(digest)
   }
 
-  isBlobHere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
-    return this.#inner.isBlobHere(digest, sizeBytes)
-  }
-
   get collected(): CollectedBlobs {
     return this.#inner.collected
   }
@@ -115,6 +111,10 @@ class FaultyPartialBlob implements PartialBlob {
   async commit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
     await withFaultsTranslated(async () => this.#disk.meet('commit'))
     await this.#inner.commit(digest, sizeBytes)
+  }
+
+  isStillThere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
+    return this.#inner.isStillThere(digest, sizeBytes)
   }
 
   close(): Promise<void> {

@@ -124,6 +124,7 @@ export class WatchedBlobStore implements BlobStore {
         mkdirSync(blobFolder(this.#layout, digest), { recursive: true })
         await partial.commit(digest, sizeBytes)
       },
+      isStillThere: (digest, sizeBytes) => partial.isStillThere(digest, sizeBytes),
       close: async () => {
         await partial.close()
         await this.before('close')
@@ -133,10 +134,6 @@ export class WatchedBlobStore implements BlobStore {
 
   statBlob(digest: SupportedDigest): Promise<number | undefined> {
     return this.#store.statBlob(digest)
-  }
-
-  isBlobHere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
-    return this.#store.isBlobHere(digest, sizeBytes)
   }
 
   openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {
