@@ -19,7 +19,7 @@ export function addTrashCommands(program: Command): void {
     trash
       .command('list')
       .description('what can be restored, the newest first')
-      .option('--repository <name>', 'only what was in a repository that is there')
+      .option('--repository <name>', 'only manifests of a repository that is there')
       .option('--namespace <name>', 'only what was in a namespace')
       .option('--json', 'one JSON array'),
   ).action(list)

@@ -76,8 +76,7 @@ export class Collector {
     this.#recoveredBytes = 0
     let isComplete = false
     try {
-      if (!(await this.#followRule(signal))) return { ...sum, isComplete: false }
-      await this.#noteTime()
+      if (!(await this.#isReady(signal))) return { ...sum, isComplete: false }
       const isSwept = sweep === undefined || (await this.#sweep(sum, { signal, days: sweep.days }))
       isComplete = isSwept && (await this.#runSteps(sum, signal))
     } finally {
@@ -136,10 +135,23 @@ export class Collector {
     return step
   }
 
-  /** With another setting than before, manifests that were kept by the old one are looked at again. @returns whether all are queued */
+  /** Once a minute: follows a rule that has changed, and writes down the time. @returns false when `signal` came first */
+  async #isReady(signal: AbortSignal): Promise<boolean> {
+    const { database, clock, rules } = this.#parts.registry
+    const seenMs = clock()
+    if (Math.abs(seenMs - this.#notedMs) < seenEveryMs) return true
+    if (!(await this.#followRule(signal))) return false
+    await database.writeRelaxed((tx) => noteCollector(tx, { seenMs, untaggedDays: rules.untaggedDays }))
+    this.#notedMs = seenMs
+    return true
+  }
+
+  /**
+   * With another setting than that of the last collector (before the start, or of a command), manifests that were kept by the other are
+   * looked at again. @returns whether all are queued
+   */
   async #followRule(signal: AbortSignal): Promise<boolean> {
     const { database, rules } = this.#parts.registry
-    if (this.#notedMs > 0) return true
     if ((await getCollection(database.read)).rule_days === rules.untaggedDays) return true
     while (!signal.aborted) {
       const queued = await database.writeRelaxed((tx) => queueWaiting(tx, { repositoryId: 'any', limit: stepEntries }))
@@ -147,14 +159,6 @@ export class Collector {
       await pause(1)
     }
     return false
-  }
-
-  async #noteTime(): Promise<void> {
-    const { database, clock, rules } = this.#parts.registry
-    const seenMs = clock()
-    if (Math.abs(seenMs - this.#notedMs) < seenEveryMs) return
-    await database.writeRelaxed((tx) => noteCollector(tx, { seenMs, untaggedDays: rules.untaggedDays }))
-    this.#notedMs = seenMs
   }
 
   /** What was removed is told even if the round ended in an error. */

@@ -175,7 +175,8 @@ export class SessionWriter {
     const publishing = database.write(async (tx) => {
       const nowMs = clock()
       // The collector takes files away under the same lock: one that took this one is seen here, before anything is promised.
-      if (!(await this.#partial.isStillThere(digest, this.#bytesStored))) throw new RegistryError('blobCollected', { detail: { digest } })
+      if (!(await this.#partial.isStillThere(digest, this.#bytesStored)))
+        throw new RegistryError('blobCollected', { detail: { digest }, headers: { 'Retry-After': '1' } })
       await putBlob(tx, { digest, sizeBytes: this.#bytesStored, nowMs })
       const repositoryId = await ensureRepository(tx, {
         name: this.#key.repository,

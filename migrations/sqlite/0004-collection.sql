@@ -32,7 +32,7 @@ create table trash_item (
   id integer primary key autoincrement,
   kind text not null check (kind in ('manifest', 'repository')),
   repository text not null, -- the name it had, or of the repository it was in
-  namespace text not null, -- of that name
+  namespace text not null, -- of that name; empty when that was removed: it is nobody's who has one of the name later
   repository_id integer not null, -- of that repository
   digest text, -- of a manifest
   tags text not null default '[]', -- JSON: those that pointed at the manifest
@@ -42,9 +42,9 @@ create table trash_item (
 ) strict;
 create unique index trash_item_by_holder on trash_item (holder_id);
 create index trash_item_by_time on trash_item (deleted_at_ms, id);
-create index trash_item_by_name on trash_item (repository, deleted_at_ms, id);
+create index trash_item_by_repository on trash_item (repository_id, deleted_at_ms, id);
 create index trash_item_by_namespace on trash_item (namespace, deleted_at_ms, id);
-create index trash_item_by_origin on trash_item (repository_id, digest);
+create index trash_item_by_origin on trash_item (repository_id, digest, deleted_at_ms, id);
 
 create table collection (
   -- What the collector knows between its rounds: one row.
@@ -71,6 +71,10 @@ create index tag_by_digest on tag (repository_id, digest, until_ms);
 create trigger trash_renamed after update of name on namespace when new.name <> old.name begin
   update trash_item set namespace = new.name, repository = new.name || substr(repository, length(old.name) + 1)
     where namespace = old.name;
+end;
+
+create trigger trash_orphaned after delete on namespace begin
+  update trash_item set namespace = '' where namespace = old.name;
 end;
 
 -- An upload that nothing references is found by its link, which is as old as its row.

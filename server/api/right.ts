@@ -81,7 +81,9 @@ export function onTrashItem(deed: 'restore' | 'purge'): Right {
     hiddenAs: 'trashItemUnknown',
     requestOf: async ({ path }, _caller, { registry }) => {
       const item = await findInTrash(registry, Number(path['item']))
-      if (item?.kind !== 'manifest' || deed === 'purge') return { kind: 'settings', name: item?.repository ?? noRepository }
+      // Whoever has a namespace of the same name now has no part in what the one before held.
+      if (item === undefined || item.namespace === '') return { kind: 'settings', name: noRepository }
+      if (item.kind === 'repository' || deed === 'purge') return { kind: 'settings', name: item.repository }
       return { kind: 'repository', action: 'delete', name: item.repository, visibility: undefined }
     },
   }

@@ -53,13 +53,13 @@ export const listRepositoryTrash = operation({
   path: '/repositories/{name}/trash',
   tag: group,
   summary: 'List the deleted manifests of a repository',
-  description: 'The newest first; also repositories of that name that were deleted before.',
+  description: 'The newest first. What a repository of the same name had that was removed before is listed for its namespace.',
   right: onRepository('delete'),
   parameters: { name: repositoryName },
   query: pages,
   answer,
   example: { path: { name: 'team%2Fapp' } },
-  handle: async ({ services, path, query }) => ({ body: await bodyOf(services, { repository: path.name }, query) }),
+  handle: async ({ services, repository, query }) => ({ body: await bodyOf(services, { repositoryId: repository.id }, query) }),
 })
 
 export const listNamespaceTrash = operation({

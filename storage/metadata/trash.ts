@@ -17,6 +17,8 @@ export interface TrashItem {
   readonly kind: TrashItemTable['kind']
   /** The name it had, or of the repository it was in. */
   readonly repository: RepositoryName
+  /** Of that name; empty when the namespace was removed. */
+  readonly namespace: string
   readonly repository_id: number
   /** Of a manifest. */
   readonly digest: Digest | null
@@ -32,6 +34,7 @@ const columns = [
   'id',
   'kind',
   'repository',
+  'namespace',
   'repository_id',
   'digest',
   'tags',
@@ -173,7 +176,7 @@ export async function findTrashItem(db: Reader, { id, sinceMs }: { id: number; s
 
 export interface TrashPage {
   /** Of these alone: what was in one repository, or in all of one namespace; undefined: everything. */
-  readonly of: { readonly repository: string } | { readonly namespace: string } | undefined
+  readonly of: { readonly repositoryId: number } | { readonly namespace: string } | undefined
   readonly sinceMs: number
   /** The last one of the page before. */
   readonly before: { readonly deletedAtMs: number; readonly id: number } | undefined
@@ -184,7 +187,7 @@ export interface TrashPage {
 export async function listTrash(db: Reader, { of, sinceMs, before, limit }: TrashPage): Promise<TrashItem[]> {
   let query = db.selectFrom('trash_item').select(columns).where('deleted_at_ms', '>', sinceMs)
   if (before) query = query.where((where) => where(where.refTuple('deleted_at_ms', 'id'), '<', where.tuple(before.deletedAtMs, before.id)))
-  if (of && 'repository' in of) query = query.where('repository', '=', of.repository)
+  if (of && 'repositoryId' in of) query = query.where('repository_id', '=', of.repositoryId)
   if (of && 'namespace' in of) query = query.where('namespace', '=', of.namespace)
   return query.orderBy('deleted_at_ms', 'desc').orderBy('id', 'desc').limit(limit).$castTo<TrashItem>().execute()
 }
@@ -218,6 +221,7 @@ export async function findTrashedManifest(
     .where('repository_id', '=', repositoryId)
     .where('digest', '=', digest)
     .where('deleted_at_ms', '>', sinceMs)
+    .orderBy('deleted_at_ms', 'desc')
     .orderBy('id', 'desc')
     .limit(1)
     .$castTo<TrashItem>()

@@ -1,7 +1,7 @@
 /** Who may see, restore and purge what was deleted: whoever could delete it, and to nobody else is it there at all. */
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import { grantRole } from '../../registry/namespaces.ts'
+import { addNamespace, grantRole, removeNamespace } from '../../registry/namespaces.ts'
 import { basic, Client, expectStatus } from '../support/client.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
 
@@ -15,7 +15,10 @@ suite('what was deleted', () => {
     for (const name of ['alice', 'mona', 'walt', 'bob']) await registry.addUser(name)
     alice = new Client(registry, basic('alice'))
     await alice.pushImage('alice/app', 'v1')
-    for (const [account, role] of [['mona', 'maintainer'], ['walt', 'writer']] as const) {
+    for (const [account, role] of [
+      ['mona', 'maintainer'],
+      ['walt', 'writer'],
+    ] as const) {
       await grantRole(registry.services.registry.database, { namespace: 'alice', member: { account }, role, by: null, nowMs: 1 })
     }
   })
@@ -51,6 +54,26 @@ suite('what was deleted', () => {
     await expectStatus(await alice.call('DELETE', `/v2/alice/app/manifests/${digest}`), 202)
     assert.equal(await statusOf('alice', 'DELETE', `/trash/${await newest()}`), 204)
   })
+
+  test("what a removed namespace held is nobody's but the administrators', whoever has one of the name later", async () => {
+    await grantNamespace()
+    await expectStatus(await as('admin').call('DELETE', '/api/v1/repositories/shared%2Fapp'), 204)
+    const item = await newest()
+    assert.equal(await statusOf('bob', 'GET', '/namespaces/shared/trash'), 200)
+    const { database } = registry.services.registry
+    await removeNamespace(database, 'shared', { withRepositories: true })
+    await addNamespace(database, { name: 'shared', owner: 'bob', by: null, nowMs: 1 })
+    const listed = await as('bob').call('GET', '/api/v1/namespaces/shared/trash')
+    assert.deepEqual(JSON.parse(listed.bytes.toString('utf8')), { items: [], next: null })
+    assert.equal(await statusOf('bob', 'POST', `/trash/${item}/restore`), 404)
+    assert.equal(await statusOf('admin', 'POST', `/trash/${item}/restore`), 200)
+  })
+
+  /** One that bob owns, with a repository. */
+  async function grantNamespace(): Promise<void> {
+    await addNamespace(registry.services.registry.database, { name: 'shared', owner: 'bob', by: null, nowMs: 1 })
+    await as('bob').pushImage('shared/app', 'v1')
+  }
 
   test('a repository is restored by owners alone', async () => {
     await expectStatus(await alice.call('DELETE', '/api/v1/repositories/alice%2Fapp'), 204)

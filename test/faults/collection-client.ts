@@ -20,8 +20,8 @@ import type { Random } from './random.ts'
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 const indexType = 'application/vnd.oci.image.index.v1+json'
 const tags = ['a', 'b', 'c', 'd']
-/** So few that the same blob is collected in one moment and pushed in the next. */
-const contents = Array.from({ length: 24 }, (_, index) => `content ${index} `.repeat(1 + index * 7))
+/** So many that few are needed at a time, so few that the same blob is collected in one moment and pushed in the next. */
+const contents = Array.from({ length: 200 }, (_, index) => `content ${index} `.repeat(1 + index))
 const contentOf = new Map(contents.map((content) => [digestOf('sha256', Buffer.from(content)), content] as const))
 
 export interface ClientCounts {
@@ -62,7 +62,10 @@ export class CollectionClient {
   }
 
   async #step(repository: ModelRepository): Promise<void> {
+    // Few are kept, so that most of what is pushed is collected soon.
+    if (repository.manifests.size > 8 && this.#random.chance(0.5)) return this.#deleteManifest(repository)
     const chance = this.#random.next()
+    if (chance < 0.06) return void (await this.#provide(repository, this.#random.pick([...contentOf.keys()])))
     if (chance < 0.3) return this.#pushImage(repository)
     if (chance < 0.42) return this.#pushIndex(repository)
     if (chance < 0.5) return this.#pushReferrer(repository)
@@ -96,7 +99,8 @@ export class CollectionClient {
     const { registry, now } = this.#floor
     const toldMs = now()
     const way = this.#random.next()
-    if (way < 0.35 && (await this.#isThere(async () => statBlob(registry, await getRepository(registry, repository.name), digest)))) return toldMs
+    if (way < 0.35 && (await this.#isThere(async () => statBlob(registry, await getRepository(registry, repository.name), digest))))
+      return toldMs
     if (way > 0.7 && (await mountBlob(registry, { target: repositoryName(repository.name), digest, source: { kind: 'all' } }))) {
       this.counts.mounted++
       return toldMs
@@ -173,7 +177,7 @@ export class CollectionClient {
   }
 
   async #deleteManifest(repository: ModelRepository): Promise<void> {
-    if (repository.manifests.size < 12) return
+    if (repository.manifests.size < 5) return
     const manifest = this.#random.pick([...repository.manifests.values()])
     const { digest } = manifest
     const deletedMs = this.#floor.now()
@@ -216,7 +220,8 @@ export class CollectionClient {
     const deletion = repository.trash.at(-1 - this.#random.below(3))
     if (!deletion) return
     const { manifest, deletedMs } = deletion
-    const { items } = await trashFor(registry, { of: { repository: repository.name }, before: undefined, limit: 1000 })
+    const { id: repositoryId } = await getRepository(registry, repository.name)
+    const { items } = await trashFor(registry, { of: { repositoryId }, before: undefined, limit: 1000 })
     const item = items.find(({ digest }) => digest === manifest.digest)
     const outcome = item
       ? await restoreFromTrash(registry, { id: item.id, by: null }).then(
@@ -240,7 +245,7 @@ export class CollectionClient {
     for (const tag of deletion.tags) if (!repository.tags.has(tag)) repository.tags.set(tag, manifest.digest)
     await this.checkManifest(repository, manifest)
     // What refers to it or is listed by it was not held for a moment, if its time was over.
-    for (const other of [...repository.manifests.values()])
+    for (const other of repository.manifests.values())
       if (other.subject === manifest.digest || manifest.lists.includes(other.digest)) await this.#findOrForget(repository, other)
   }
 
@@ -257,7 +262,10 @@ export class CollectionClient {
   }
 
   #expire(repository: ModelRepository, manifest: ModelManifest): void {
-    assert.ok(!repository.mustHold(manifest.digest, this.#floor.now()), `${repository.name}@${manifest.digest} must be there: ${manifest.text}`)
+    assert.ok(
+      !repository.mustHold(manifest.digest, this.#floor.now()),
+      `${repository.name}@${manifest.digest} must be there: ${manifest.text}`,
+    )
     this.counts.expired++
     repository.manifests.delete(manifest.digest)
   }
@@ -266,7 +274,8 @@ export class CollectionClient {
     const { registry } = this.#floor
     const row = await getRepository(registry, repository.name)
     const digest = parseDigest(manifest.digest)
-    if (!(await this.#isThere(() => resolveManifest(registry, row, { kind: 'digest', digest })))) repository.manifests.delete(manifest.digest)
+    if (!(await this.#isThere(() => resolveManifest(registry, row, { kind: 'digest', digest }))))
+      repository.manifests.delete(manifest.digest)
   }
 
   /** It is there with all its blobs, byte for byte; or it need not be. */
@@ -291,7 +300,7 @@ export class CollectionClient {
 
   /** What the rule has taken, without anybody having looked. */
   async forgetWhatIsGone(repository: ModelRepository): Promise<void> {
-    for (const manifest of [...repository.manifests.values()]) await this.#find(repository, manifest)
+    for (const manifest of repository.manifests.values()) await this.#find(repository, manifest)
   }
 
   /** @returns false when it is unknown. */

@@ -20,7 +20,9 @@ const day = 86_400_000
 
 test(`beside collectors that never rest nothing is missing that must be there (seed ${seed})`, async (t) => {
   const floor = await openFloor(t, { leaseMs, trashMs })
-  const repositories = ['team/kept', 'team/ruled', 'other/kept'].map((name) => new ModelRepository(name, { isRuled: name === 'team/ruled' }))
+  const repositories = ['team/kept', 'team/ruled', 'other/kept'].map(
+    (name) => new ModelRepository(name, { isRuled: name === 'team/ruled' }),
+  )
   const clients = repositories.map(
     (_, index) => new CollectionClient(floor.another(`client ${index}`), { repositories, random: new Random(seed + index) }),
   )

@@ -4,7 +4,7 @@
  */
 
 export const leaseMs = 60_000
-export const trashMs = 180_000
+export const trashMs = 20_000
 const dayMs = 86_400_000
 
 export interface ModelManifest {

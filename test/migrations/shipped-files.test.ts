@@ -12,7 +12,7 @@ const shipped: Readonly<Record<string, string>> = {
   '0001-core.sql': '956e66a092fc6dd3c2ee211b1e3fc658a7c624a5b3ff9d512b22c5c0bf0f6284',
   '0002-access.sql': 'ff107d868439c588cd8105ae5e9b0cbf2fe2c6997e979d04f7840be3b90adf2d',
   '0003-recovery-codes.sql': '8b4fbd8a8f2971fd3077ee78ffaa7768f0c0defb102312b7faba6f87da558263',
-  '0004-collection.sql': 'fdc36a22e8fe9328791c2bd91b9239efcd2480800ec728fb1b6b5a22255a2adf',
+  '0004-collection.sql': '4866a949b0e725f506fa8876925255a239bd6660658b9f791de8b7f3eeabde6f',
 }
 
 suite('the shipped steps', () => {

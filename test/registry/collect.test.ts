@@ -92,4 +92,3 @@ suite('a round', () => {
     assert.equal((await (await open(floor)).round(never)).objection, undefined, 'the time as it is now is the one to trust')
   })
 })
-

@@ -76,7 +76,16 @@ suite('paths of collected blobs', () => {
 
   test('other names are no collected blobs, and never become paths', () => {
     const hex = '0'.repeat(64)
-    for (const name of ['', 'notes', `sha256-${hex}`, `sha256-${hex}.`, `sha256-${hex}./x`, `sha512-${hex}.id`, `md5-${hex}.id`, `../sha256-${hex}.id`]) {
+    for (const name of [
+      '',
+      'notes',
+      `sha256-${hex}`,
+      `sha256-${hex}.`,
+      `sha256-${hex}./x`,
+      `sha512-${hex}.id`,
+      `md5-${hex}.id`,
+      `../sha256-${hex}.id`,
+    ]) {
       assert.equal(digestOfCollected(name), undefined, name)
       assert.throws(() => collectedPath(layout, name), /not the name of a collected blob/)
     }

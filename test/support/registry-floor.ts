@@ -50,6 +50,11 @@ export async function openFloor(t: TestContext, rules: Partial<RegistryRules> = 
   mkdirSync(layout.uploads)
   mkdirSync(layout.collected)
   await migrate(layout, 0)
+  return openFloorOn(t, layout, rules)
+}
+
+/** On a data folder that is migrated. */
+export function openFloorOn(t: TestContext, layout: DataLayout, rules: Partial<RegistryRules> = {}): Floor {
   let nowMs = Date.UTC(2026, 10, 24)
   let ids = 0
   const open = (processId: string): Floor => {

@@ -68,6 +68,7 @@ const trashItem: trash.TrashItem = {
   id: 99,
   kind: 'manifest',
   repository: repositoryName('nowhere/app'),
+  namespace: 'nowhere',
   repository_id: 98,
   digest,
   tags: '[]',
@@ -357,7 +358,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'trash.restoreManifest': (database) => database.write((tx) => trash.restoreManifest(tx, trashItem)),
   'trash.findTrashItem': (database) => trash.findTrashItem(database.read, { id: 1, sinceMs: 1 }),
   'trash.listTrash': (database) =>
-    each([undefined, { repository: name }, { namespace: 'team' }], (of) =>
+    each([undefined, { repositoryId }, { namespace: 'team' }], (of) =>
       each([undefined, { deletedAtMs: 1, id: 5 }], (before) => trash.listTrash(database.read, { of, before, sinceMs: 1, limit: 10 })),
     ),
   'trash.markPurged': (database) => database.write((tx) => trash.markPurged(tx, 99)),
