@@ -13,6 +13,7 @@ import { repositoryByName } from '../storage/metadata/repositories.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import { currentTag, setTag } from '../storage/metadata/tags.ts'
 import {
+  eraseHolder,
   eraseSome,
   findTrashItem,
   isOverdue,
@@ -27,7 +28,7 @@ import {
   type TrashItem,
   type TrashPage,
 } from '../storage/metadata/trash.ts'
-import { nothing, withinStep, type Step } from './collection-step.ts'
+import { nothing, stepEntries, withinStep, type Step } from './collection-step.ts'
 import { pageOf, type Page } from './list.ts'
 import { writeToFree, type Registry } from './registry.ts'
 
@@ -101,26 +102,38 @@ export async function purgeFromTrash(registry: Registry, id: number): Promise<vo
     return found
   })
   if (!item) throw new RegistryError('trashItemUnknown')
-  while ((await eraseStep(registry, item)).seen > 0);
+  const eraseOnce = () => writeToFree(registry, (tx) => erase(registry, tx, item))
+  while ((await eraseOnce()).rows > 0);
 }
 
-/** Removes a part of the item that is longest over its time. */
+/** Removes what is over its time, the oldest first, as much as a step has time for. */
 export async function emptyTrash(registry: Registry): Promise<Step> {
-  const [item] = await listOverdue(registry.database.read, { beforeMs: overSince(registry), limit: 1 })
-  return item ? eraseStep(registry, item) : nothing
+  const items = await listOverdue(registry.database.read, { beforeMs: overSince(registry), limit: stepEntries })
+  if (items.length === 0) return nothing
+  return writeToFree(registry, async (tx) => {
+    let manifests = 0
+    const seen = await withinStep(items, async (item) => {
+      manifests += (await erase(registry, tx, item)).manifests
+    })
+    return { ...nothing, seen, manifests }
+  })
 }
 
-async function eraseStep(registry: Registry, { id, kind, ...item }: TrashItem): Promise<Step> {
-  return writeToFree(registry, async (tx) => {
-    if (!(await isOverdue(tx, { id, beforeMs: overSince(registry) }))) return nothing
-    // Half of it is nothing that anybody wants back, whatever the setting will be then.
-    await markPurged(tx, id)
-    if (kind === 'manifest') await queueFormerlyHeld(tx, { id, kind, ...item })
-    const manifests = await listHeldManifests(tx, item.holder_id, eraseAtOnce)
-    if (manifests.length === 0) return { ...nothing, seen: await eraseSome(tx, item.holder_id, eraseAtOnce) }
-    const erased = await withinStep(manifests, (digest) => deleteManifest(tx, item.holder_id, digest))
-    return { ...nothing, seen: erased, manifests: erased }
-  })
+/** A manifest at once, of a repository a part. @returns what it removed; 0 rows: there is nothing left, or it is not to go */
+async function erase(registry: Registry, tx: Writer, item: TrashItem): Promise<{ manifests: number; rows: number }> {
+  const { id, kind, holder_id: holderId } = item
+  if (!(await isOverdue(tx, { id, beforeMs: overSince(registry) }))) return { manifests: 0, rows: 0 }
+  if (kind === 'manifest') {
+    await queueFormerlyHeld(tx, item)
+    await eraseHolder(tx, holderId)
+    return { manifests: 1, rows: 1 }
+  }
+  // Half of it is nothing that anybody wants back, whatever the setting will be then.
+  await markPurged(tx, id)
+  const manifests = await listHeldManifests(tx, holderId, eraseAtOnce)
+  if (manifests.length === 0) return { manifests: 0, rows: await eraseSome(tx, holderId, eraseAtOnce) }
+  const erased = await withinStep(manifests, (digest) => deleteManifest(tx, holderId, digest))
+  return { manifests: erased, rows: erased }
 }
 
 /** The tags that the item's manifest had. */

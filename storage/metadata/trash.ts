@@ -259,6 +259,13 @@ export async function eraseSome(tx: Writer, repositoryId: number, limit: number)
   return Number(numDeletedRows)
 }
 
+/** Removes the holder of a manifest with all that it holds, and its item. */
+export async function eraseHolder(tx: Writer, holderId: number): Promise<void> {
+  await tx.deleteFrom('repository').where('id', '=', holderId).execute()
+  await tx.deleteFrom('manifest_review').where('repository_id', '=', holderId).execute()
+  await tx.deleteFrom('link_review').where('repository_id', '=', holderId).execute()
+}
+
 /** Queues what only the item held: manifests of its repository that it lists, and those that refer to it. */
 export async function queueFormerlyHeld(
   tx: Writer,

@@ -367,6 +367,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'trash.isOverdue': (database) => trash.isOverdue(database.read, { id: 1, beforeMs: 1 }),
   'trash.listHeldManifests': (database) => trash.listHeldManifests(database.read, repositoryId, 10),
   'trash.eraseSome': (database) => database.write((tx) => trash.eraseSome(tx, 99, 10)),
+  'trash.eraseHolder': (database) => database.write((tx) => trash.eraseHolder(tx, 99)),
   'trash.queueFormerlyHeld': (database) => database.write((tx) => trash.queueFormerlyHeld(tx, trashItem)),
   'trash.queueWaiting': (database) =>
     each([1, 'any'] as const, (each) => database.write((tx) => trash.queueWaiting(tx, { repositoryId: each, limit: 10 }))),
