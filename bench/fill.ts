@@ -17,7 +17,8 @@ import { DataFolderLock } from '../storage/data-folder-lock.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { Database } from '../storage/metadata/database.ts'
 import { ensureRepository } from '../storage/metadata/repositories.ts'
-import type { BlobLinkTable, BlobTable, ManifestTable, ReferenceTable, TagTable, Writer } from '../storage/metadata/schema.ts'
+import type { NewManifest } from '../storage/metadata/manifests.ts'
+import type { BlobLinkTable, BlobTable, ReferenceTable, TagTable, Writer } from '../storage/metadata/schema.ts'
 import { manifestType } from './client.ts'
 import { imageManifest } from './sample-image.ts'
 
@@ -125,7 +126,7 @@ async function createRepositories(database: Database, filling: Filling, nowMs: n
 interface NewRows {
   blob: BlobTable
   blob_link: BlobLinkTable
-  manifest: ManifestTable
+  manifest: NewManifest
   reference: ReferenceTable
   tag: Omit<TagTable, 'id'>
 }
@@ -166,7 +167,7 @@ function blobRow(digest: SupportedDigest, nowMs: number): BlobTable {
 function manifestRow(
   repositoryId: number,
   { content, digest, nowMs }: { content: Buffer; digest: SupportedDigest; nowMs: number },
-): ManifestTable {
+): NewManifest {
   return {
     repository_id: repositoryId,
     digest,

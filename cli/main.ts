@@ -12,6 +12,7 @@ import { SchemaError } from '../storage/metadata/migrate.ts'
 import { addAuditCommands } from './audit.ts'
 import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
+import { addCollectionCommands } from './gc.ts'
 import { addKeyCommands } from './keys.ts'
 import { addNamespaceCommands } from './namespace.ts'
 import { addRepositoryCommands } from './repository.ts'
@@ -21,6 +22,7 @@ import { addTagCommands } from './tag.ts'
 import { addTeamCommands } from './team.ts'
 import { CommandError } from './terminal.ts'
 import { addTokenCommands } from './token.ts'
+import { addTrashCommands } from './trash.ts'
 import { addUserCommands } from './user.ts'
 
 // Whatever a command or the server makes is its user's alone, also in a data folder that others may enter: the database holds
@@ -40,6 +42,8 @@ addRobotCommands(program)
 addTokenCommands(program)
 addRepositoryCommands(program)
 addTagCommands(program)
+addTrashCommands(program)
+addCollectionCommands(program)
 addKeyCommands(program)
 addAuditCommands(program)
 addConfigCommands(program)

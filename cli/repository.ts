@@ -28,6 +28,9 @@ export function addRepositoryCommands(program: Command): void {
       .option('--yes', 'do not ask before it becomes public'),
   ).action(visibility)
   addApiFlags(
+    repository.command('untagged <name> <rule>').description('how long untagged manifests stay: keep, a number of days, or default'),
+  ).action(untagged)
+  addApiFlags(
     repository
       .command('delete <name>')
       .description('remove a repository with its tags and manifests')
@@ -79,12 +82,28 @@ async function visibility(...[name, wish, options, command]: [string, string, { 
   })
 }
 
+async function untagged(...[name, rule, , command]: [string, string, object, Command]): Promise<void> {
+  const untaggedDays = daysOf(rule)
+  await withApi(command, async (api) => {
+    await api.call(changeRepository, { path: { name }, body: { untaggedDays } })
+    const words = untaggedDays === null ? 'as long as the setting says' : untaggedDays === 0 ? 'always' : `${untaggedDays} days`
+    print(`untagged manifests of ${name} stay ${words} now\n`)
+  })
+}
+
+function daysOf(rule: string): number | null {
+  if (rule === 'default') return null
+  if (rule === 'keep') return 0
+  if (!/^[1-9]\d{0,4}$/.test(rule)) throw new CommandError(`the rule is keep, default, or a number of days, not "${rule}"`)
+  return Number(rule)
+}
+
 async function remove(name: string, options: { yes?: true }, command: Command): Promise<void> {
   await withApi(command, async (api) => {
     await api.call(getRepository, { path: { name } })
-    await confirm(`this removes ${name} with all its tags and manifests, for good`, { isSure: options.yes === true })
+    await confirm(`this removes ${name} with all its tags and manifests`, { isSure: options.yes === true })
     await api.call(deleteRepository, { path: { name } })
-    print(`${name} is gone\n`)
+    print(`${name} is gone; "lanyard trash list" shows how long it can be restored\n`)
   })
 }
 

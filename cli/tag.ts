@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander'
 import { getManifest } from '../server/api/manifests.ts'
-import { deleteTag, getTag, listTagHistory, listTags, putTag } from '../server/api/tags.ts'
+import { deleteTag, getTag, listTagHistory, listTags, putTag, restoreTag } from '../server/api/tags.ts'
 import { addApiFlags, withApi } from './api-access.ts'
 import { allItems, type Api } from './remote.ts'
 import { confirm, formatBytes, formatTable, print } from './terminal.ts'
@@ -32,6 +32,16 @@ export function addTagCommands(program: Command): void {
   addApiFlags(
     tag.command('history <repository> <tag>').description('what a tag was, the newest first').option('--json', 'one JSON array'),
   ).action(history)
+  addRestoreCommand(tag)
+}
+
+/** What was removed comes back so, too. */
+function addRestoreCommand(tag: Command): void {
+  addApiFlags(
+    tag
+      .command('restore <repository> <tag> [digest]')
+      .description('make a tag again what it was: a digest of its history, or what it was before'),
+  ).action(restore)
 }
 
 async function list(name: string, options: { json?: true; filter?: string }, command: Command): Promise<void> {
@@ -98,6 +108,13 @@ async function history(...[name, tag, options, command]: [string, string, { json
     if (options.json) return print(`${JSON.stringify(intervals)}\n`)
     const rows = intervals.map(({ digest, since, until, setBy, endedBy }) => [since, until ?? 'now', digest, setBy ?? '', endedBy ?? ''])
     print(formatTable([['SINCE', 'UNTIL', 'DIGEST', 'SET BY', 'ENDED BY'], ...rows]))
+  })
+}
+
+async function restore(...[name, tag, digest, , command]: [string, string, string | undefined, object, Command]): Promise<void> {
+  await withApi(command, async (api) => {
+    const restored = await api.call(restoreTag, { path: { name, tag }, body: digest === undefined ? {} : { digest } })
+    print(`${name}:${tag} is ${restored.digest} again\n`)
   })
 }
 

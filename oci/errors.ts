@@ -103,6 +103,8 @@ export const errorTable = {
   accessTokenUnknown: row('UNSUPPORTED', 404, 'there is no such access token'),
   robotUnknown: row('UNSUPPORTED', 404, 'there is no such robot'),
   browserSessionUnknown: row('UNSUPPORTED', 404, 'the account is not signed in by such a session'),
+  trashItemUnknown: row('UNSUPPORTED', 404, 'there is nothing of this number in the trash, or its time is over'),
+  restoreBlocked: row('CONFLICT', 409, 'it would not be complete: what it lists was removed, too; restore that first'),
   nameTaken: row('CONFLICT', 409, 'the name is taken: choose another'),
   namespaceInUse: row('CONFLICT', 409, 'the namespace is in use: empty it first'),
   loginBusy: row('UNAVAILABLE', 503, 'too many logins are being checked at once: try again in a moment'),
@@ -129,6 +131,7 @@ export const errorTable = {
 
   // the server's own troubles
   storageFull: row('UNAVAILABLE', 503, 'the registry has no space left on its disk: ask its operator to free some'),
+  blobCollected: row('UNAVAILABLE', 503, 'the same blob was being removed at this moment, as one that nobody needed: upload it again'),
   storageFailed: row('UNAVAILABLE', 503, 'the registry could not store the data: ask its operator to look at the log'),
   shuttingDown: row('UNAVAILABLE', 503, 'the registry is restarting: try again in a moment'),
   internal: row('UNKNOWN', 500, 'the registry failed: ask its operator to look for this request id in the log'),

@@ -46,6 +46,9 @@ export const auditActions = {
   'robot-remove': 'a robot was removed',
   'key-rotate': 'a new key signs tokens',
   'key-revoke': 'a key that signed tokens was removed',
+  collect: 'the collector removed what nothing needed, or was told to; the detail says how much',
+  restore: 'a tag, a manifest or a repository was brought back',
+  purge: 'what could still be restored was removed for good',
   overflow: 'events were lost because they could not be written in time; the detail says how many',
 } as const satisfies Record<string, string>
 

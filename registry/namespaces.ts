@@ -150,7 +150,7 @@ export async function removeNamespace(
       throw new RegistryError('namespaceInUse', { message })
     }
     if (content.repositories > 0 && !registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
-    await deleteRepositoriesOf(tx, name)
+    await deleteRepositoriesOf(tx, { namespace: name, nowMs: registry.clock() })
     await deleteNamespace(tx, name)
     return content
   })

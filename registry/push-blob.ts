@@ -6,7 +6,7 @@
 import { algorithmOf, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
 import { RegistryError, isRegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
-import { isLinkedSomewhere, linkBlob } from '../storage/metadata/blobs.ts'
+import { isLinkedSomewhere, linkBlob, renewLease } from '../storage/metadata/blobs.ts'
 import { ensureRepository, type RepositoryFilter, type RepositoryRow } from '../storage/metadata/repositories.ts'
 import { hasSessions, createSession, deleteSession, findSession, type SessionKey } from '../storage/metadata/uploads.ts'
 import { findRepository, type Registry } from './registry.ts'
@@ -67,7 +67,7 @@ export async function finishUpload(registry: Registry, key: SessionKey, last: Ch
       await session.publish(last.digest)
     })
   } catch (error) {
-    if (!isRegistryError(error, 'uploadUnknown') || !(await hasBlob(registry, key.repository, last.digest))) throw error
+    if (!isRegistryError(error, 'uploadUnknown') || !(await promiseBlob(registry, key.repository, last.digest))) throw error
   }
 }
 
@@ -130,6 +130,14 @@ async function isMountable(registry: Registry, { source, digest }: Mount): Promi
   if (source === undefined) return false
   if ('kind' in source) return isLinkedSomewhere(registry.database.read, digest, source)
   return (await registry.reads.linkedBlob({ repositoryId: source.id, digest })) !== undefined
+}
+
+/** What a repetition is told holds as long as what the first was told. @returns whether the repository has the blob */
+async function promiseBlob(registry: Registry, name: RepositoryName, digest: SupportedDigest): Promise<boolean> {
+  const repository = await findRepository(registry, name)
+  if (!repository) return false
+  const lease = { repositoryId: repository.id, digest, nowMs: registry.clock() }
+  return registry.database.writeRelaxed((tx) => renewLease(tx, lease))
 }
 
 async function hasBlob(registry: Registry, name: RepositoryName, digest: SupportedDigest): Promise<boolean> {

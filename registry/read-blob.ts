@@ -7,25 +7,41 @@ import type { BlobReader } from '../storage/blobs/blob-store.ts'
 import { renewLease, unlinkBlob } from '../storage/metadata/blobs.ts'
 import { isReferenced } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import { writeToFree, type Registry } from './registry.ts'
+import { requireStillThere, writeToFree, type Registry, type RegistryRules } from './registry.ts'
 
-/** A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read. */
-const leaseGranularityMs = 10 * 60_000
+/**
+ * A lease is renewed only when it is older than this, so that a popular blob does not cost a write per read: of the time that it is
+ * promised for, at most a tenth is missing. Where there are no leases, a read costs no more writes than elsewhere.
+ */
+export function leaseGranularityMs({ leaseMs }: Pick<RegistryRules, 'leaseMs'>): number {
+  const longestMs = 10 * 60_000
+  return leaseMs === 0 ? longestMs : Math.min(longestMs, leaseMs / 10)
+}
 
 /** Size in bytes. @throws {RegistryError} blobUnknown: also for a blob that only another repository has. */
 export async function statBlob(registry: Registry, repository: RepositoryRow | undefined, digest: Digest): Promise<number> {
   const blob = repository && (await registry.reads.linkedBlob({ repositoryId: repository.id, digest }))
   if (!blob) throw new RegistryError('blobUnknown', { detail: { digest } })
-  if (registry.clock() - blob.leased_at_ms > leaseGranularityMs) await tryToRenew(registry, digest)
+  const isOld = registry.clock() - blob.leased_at_ms > leaseGranularityMs(registry.rules)
+  // It may be collected between the two.
+  if (isOld && !(await renewOf(registry, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
   return blob.size_bytes
 }
 
-/** A disk that takes no more rows must not keep anybody from pulling: it takes no manifest either that would rely on the lease. */
-async function tryToRenew(registry: Registry, digest: Digest): Promise<void> {
+function renewOf({ database, clock }: Registry, repositoryId: number, digest: Digest): Promise<boolean> {
+  return renewIfPossible(() => database.writeRelaxed((tx) => renewLease(tx, { repositoryId, digest, nowMs: clock() })))
+}
+
+/**
+ * A disk that takes no more rows must not keep anybody from pulling: it takes no manifest either that would rely on the lease.
+ * @returns false when what was to be renewed is gone
+ */
+export async function renewIfPossible(renew: () => Promise<boolean>): Promise<boolean> {
   try {
-    await registry.database.writeRelaxed((tx) => renewLease(tx, digest, registry.clock()))
+    return await renew()
   } catch (error) {
     if (!isRegistryError(error, 'storageFull') && !isRegistryError(error, 'storageFailed')) throw error
+    return true
   }
 }
 
@@ -44,6 +60,7 @@ export async function deleteBlob(registry: Registry, repository: RepositoryRow |
   if (!registry.rules.isDeleteEnabled) throw new RegistryError('deleteDisabled')
   if (!repository) throw new RegistryError('blobUnknown', { detail: { digest } })
   await writeToFree(registry, async (tx) => {
+    await requireStillThere(tx, repository)
     if (await isReferenced(tx, repository.id, digest)) throw new RegistryError('blobInUse', { detail: { digest } })
     if (!(await unlinkBlob(tx, repository.id, digest))) throw new RegistryError('blobUnknown', { detail: { digest } })
   })

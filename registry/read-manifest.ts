@@ -4,11 +4,12 @@
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Reference } from '../oci/reference.ts'
-import { deleteManifest } from '../storage/metadata/manifests.ts'
-import type { ManifestRow } from '../storage/metadata/manifests.ts'
+import { setManifestLease, type ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
-import { currentTag, endTag, endTagsOf } from '../storage/metadata/tags.ts'
-import { writeToFree, type Registry } from './registry.ts'
+import { currentTag, endTag, endTagsOf, listTagsOf } from '../storage/metadata/tags.ts'
+import { trashManifest } from '../storage/metadata/trash.ts'
+import { leaseGranularityMs, renewIfPossible } from './read-blob.ts'
+import { requireStillThere, writeToFree, type Registry } from './registry.ts'
 
 /** @throws {RegistryError} nameUnknown, manifestUnknown */
 export async function resolveManifest(
@@ -22,9 +23,25 @@ export async function resolveManifest(
     reference.kind === 'tag'
       ? await reads.manifestByTag({ repositoryId: repository.id, tag: reference.tag })
       : await reads.manifestByDigest({ repositoryId: repository.id, digest: reference.digest })
-  if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  const isThere = manifest && (reference.kind === 'tag' || (await keepLease(registry, repository.id, manifest)))
+  if (!isThere) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   return manifest
 }
+
+/**
+ * A client that is told of a manifest by its digest may push an index that lists it. A tag holds what it points at by itself.
+ * @returns false when the manifest was removed just now
+ */
+async function keepLease(registry: Registry, repositoryId: number, { digest, leased_at_ms: leasedAtMs }: ManifestRow): Promise<boolean> {
+  const { clock, database, rules } = registry
+  if (clock() - leasedAtMs <= leaseGranularityMs(rules)) return true
+  return renewIfPossible(() =>
+    database.writeRelaxed(async (tx) => (await setManifestLease.run(tx, { repositoryId, digest, nowMs: clock() })) > 0),
+  )
+}
+
+/** More tags of one manifest do not come back with it. */
+const keptTags = 10_000
 
 export interface Deletion {
   readonly reference: Reference
@@ -35,7 +52,7 @@ export interface Deletion {
 }
 
 /**
- * By tag only the tag goes; by digest the manifest goes, and every tag that points to it.
+ * By tag only the tag goes; by digest the manifest goes into the trash, and every tag that points to it ends.
  * @throws {RegistryError} deleteDisabled, nameUnknown, manifestUnknown
  */
 export async function deleteByReference(
@@ -47,6 +64,7 @@ export async function deleteByReference(
   if (!repository) throw new RegistryError('nameUnknown')
   const repositoryId = repository.id
   await writeToFree(registry, async (tx) => {
+    await requireStillThere(tx, repository)
     const nowMs = registry.clock()
     if (reference.kind === 'tag') {
       const current = await currentTag.first(tx, { repositoryId, tag: reference.tag })
@@ -56,8 +74,10 @@ export async function deleteByReference(
       return
     }
     check(reference.digest)
-    await endTagsOf(tx, { repositoryId, digest: reference.digest, nowMs, by })
-    if (!(await deleteManifest(tx, repositoryId, reference.digest)))
+    const { digest } = reference
+    const tags = await listTagsOf(tx, { repositoryId, digest, limit: keptTags })
+    await endTagsOf(tx, { repositoryId, digest, nowMs, by })
+    if (!(await trashManifest(tx, { repositoryId, repository: repository.name, digest, tags, nowMs, by })))
       throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   })
 }

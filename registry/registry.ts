@@ -2,7 +2,7 @@
  * What every use case works with: the stores, the rules an operator set, time and randomness. Built once per process by
  * the composition root; holds no state of its own but the hashes of uploads in progress, and platforms that were read before.
  */
-import { isRegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { BlobStore } from '../storage/blobs/blob-store.ts'
 import { linkedBlob } from '../storage/metadata/blobs.ts'
 import type { Database } from '../storage/metadata/database.ts'
@@ -22,6 +22,12 @@ export interface RegistryRules {
   readonly allowUnknownTypes: boolean
   readonly maxUploadsPerAccount: number
   readonly uploadTtlMs: number
+  /** How long a blob stays after a client was told last that it exists. */
+  readonly leaseMs: number
+  /** How long what was deleted can be restored; 0: not at all. */
+  readonly trashMs: number
+  /** How long untagged manifests stay where the repository says nothing else; 0: always. */
+  readonly untaggedDays: number
 }
 
 export interface RegistryParts {
@@ -92,6 +98,14 @@ function prepareReads(database: Database) {
 
 export async function findRepository(registry: Registry, name: RepositoryName): Promise<RepositoryRow | undefined> {
   return registry.reads.repository({ name })
+}
+
+/**
+ * For a change of what a request was told is there: a repository that went into the trash meanwhile keeps its number and its rows.
+ * @throws {RegistryError} nameUnknown
+ */
+export async function requireStillThere(tx: Writer, { id, name }: RepositoryRow): Promise<void> {
+  if ((await repositoryByName.first(tx, { name }))?.id !== id) throw new RegistryError('nameUnknown')
 }
 
 /** A durable write that takes things away: on a full disk it gets the room that is kept for it. */

@@ -8,7 +8,7 @@ import type { Tag } from '../oci/reference.ts'
 import { findManifestSize } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
 import { currentTag, setTag } from '../storage/metadata/tags.ts'
-import type { Registry } from './registry.ts'
+import { requireStillThere, type Registry } from './registry.ts'
 
 export interface TagSetting {
   readonly tag: Tag
@@ -19,11 +19,13 @@ export interface TagSetting {
   readonly check?: (current: Digest | undefined) => void
 }
 
-/** @throws {RegistryError} manifestUnknown: the repository has no such manifest; and what `check` throws */
-export async function pointTag(registry: Registry, { id }: RepositoryRow, setting: TagSetting): Promise<void> {
+/** @throws {RegistryError} nameUnknown; manifestUnknown: the repository has no such manifest; and what `check` throws */
+export async function pointTag(registry: Registry, repository: RepositoryRow, setting: TagSetting): Promise<void> {
+  const { id } = repository
   const { tag, digest, by, check = () => undefined } = setting
   await registry.blobs.requireWritable()
   await registry.database.write(async (tx) => {
+    await requireStillThere(tx, repository)
     check((await currentTag.first(tx, { repositoryId: id, tag }))?.digest)
     // Within the transaction: a tag never points at a manifest that was deleted just now.
     if ((await findManifestSize(tx, { repositoryId: id, digest })) === undefined)

@@ -5,7 +5,7 @@
  * visible only after its digest was verified, its file is durable and its rows are committed, in that order.
  */
 import { algorithmOf, digestFromHex, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { uploadRange } from '../oci/content-range.ts'
 import { uploadLocation } from '../oci/locations.ts'
 import type { PartialBlob } from '../storage/blobs/blob-store.ts'
@@ -155,7 +155,8 @@ export class SessionWriter {
   /**
    * Publishes the session's bytes as the blob `digest` in its repository. Durable when this returns.
    * @throws {RegistryError} digestMismatch: the session is dropped; storageFull, storageFailed: dropped as well, because a
-   * failed fsync must never be tried again on the same file; uploadBusy: another request took the session over.
+   * failed fsync must never be tried again on the same file; uploadBusy: another request took the session over; blobCollected: its
+   * file was collected just now, and the bytes are to be sent again.
    */
   async publish(digest: SupportedDigest): Promise<void> {
     const { database, clock, rules } = this.#registry
@@ -171,8 +172,11 @@ export class SessionWriter {
       await this.drop()
       throw error
     }
-    await database.write(async (tx) => {
+    const publishing = database.write(async (tx) => {
       const nowMs = clock()
+      // The collector takes files away under the same lock: one that took this one is seen here, before anything is promised.
+      if (!(await this.#partial.isStillThere(digest, this.#bytesStored)))
+        throw new RegistryError('blobCollected', { detail: { digest }, headers: { 'Retry-After': '1' } })
       await putBlob(tx, { digest, sizeBytes: this.#bytesStored, nowMs })
       const repositoryId = await ensureRepository(tx, {
         name: this.#key.repository,
@@ -183,7 +187,18 @@ export class SessionWriter {
       await linkBlob(tx, { repositoryId, digest, nowMs })
       await deleteSession(tx, this.#key.id)
     })
+    await this.#dropIfCollected(publishing)
     this.#end()
+  }
+
+  /** Nothing is left of a session whose bytes were collected under it. */
+  async #dropIfCollected(publishing: Promise<void>): Promise<void> {
+    try {
+      await publishing
+    } catch (error) {
+      if (isRegistryError(error, 'blobCollected')) await this.drop()
+      throw error
+    }
   }
 
   /** Forgets the session and its bytes. */

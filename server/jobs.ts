@@ -1,8 +1,10 @@
 /**
  * The clocked work of the primary: one job at a time, each safe to run at any moment beside any number of requests.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { pruneSigningKeys } from '../auth/signing-keys.ts'
 import { rotateAudit } from '../registry/read-audit.ts'
+import { Collector } from '../registry/collect.ts'
 import { expireUploads } from '../registry/expire-uploads.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { keepReserve } from '../storage/reserve-file.ts'
@@ -13,6 +15,12 @@ const everyMs = 10 * 60_000
 const reserveEveryMs = 60_000
 /** Often, because a busy registry writes many events between two looks. */
 const auditEveryMs = 60_000
+/** What is deleted is soon gone; a look at empty queues costs less than a millisecond. */
+const collectEveryMs = 1000
+/** After an error, and when the clock was set. */
+const collectAgainMs = 60_000
+/** Clients that were amid a push when the server ended get so long to go on. */
+const collectAfterMs = 5 * 60_000
 /** Beyond a token's life: the leeway in checking it, and what a slow process needs to notice a new key. */
 const noticedMs = 2 * 60_000
 
@@ -26,6 +34,7 @@ export function startJobs(services: Services): () => Promise<void> {
   const reserving = setInterval(() => void reserve(services), reserveEveryMs)
   void reserve(services)
   const ending = new AbortController()
+  const collecting = collect(services, ending.signal)
   let rotating = rotate(services, ending.signal)
   const auditing = setInterval(() => {
     rotating = rotating.then(() => rotate(services, ending.signal))
@@ -33,7 +42,7 @@ export function startJobs(services: Services): () => Promise<void> {
   return async () => {
     for (const each of [timer, reserving, auditing]) clearInterval(each)
     ending.abort()
-    await Promise.all([running, rotating])
+    await Promise.all([running, rotating, collecting])
   }
 }
 
@@ -58,6 +67,32 @@ async function rotate({ log, registry, settings, clock }: Services, signal: Abor
     log.error({ err: error }, 'the audit log could not be cut; it is tried again')
   }
 }
+
+/** Rounds of the collector until the signal comes; that ends one within a step. */
+async function collect(services: Services, signal: AbortSignal): Promise<void> {
+  const { log, metrics, registry } = services
+  const startMs = Math.min(collectAfterMs, registry.rules.leaseMs)
+  let collector: Collector | undefined
+  while (!signal.aborted) {
+    let nextMs = collectEveryMs
+    try {
+      collector ??= await Collector.open({ registry, startMs, monotonic: () => performance.now(), onStep: metrics.recordCollection })
+      const { manifests, blobs, bytes, objection } = await collector.round(signal)
+      if (manifests + blobs > 0) log.info({ manifests, blobs, bytes }, 'what nothing needed was removed')
+      if (objection === 'clockSet') {
+        log.warn('the clock was set: nothing is collected until every lease has had its time')
+        nextMs = collectAgainMs
+      }
+    } catch (error) {
+      log.error({ err: error }, 'the collector failed; it is tried again')
+      nextMs = collectAgainMs
+    }
+    await pause(nextMs, undefined, { signal }).catch(ended)
+  }
+}
+
+/** The pause was cut short: the loop looks at the signal itself. */
+function ended(): void {}
 
 async function runJobs(services: Services): Promise<void> {
   const { log, metrics, registry, sessions, settings, clock } = services

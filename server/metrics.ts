@@ -77,6 +77,25 @@ export const metricTable = {
     labels: [],
     help: 'Events of the audit log that were lost because they could not be written in time.',
   },
+  collectedBlobs: {
+    name: 'lanyard_collected_blobs_total',
+    type: 'counter',
+    labels: [],
+    help: 'Blobs that were removed because no repository needed them any more.',
+  },
+  collectedBytes: {
+    name: 'lanyard_collected_bytes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Bytes that the file system got back from them.',
+  },
+  collectionSteps: {
+    name: 'lanyard_collection_step_seconds',
+    type: 'histogram',
+    labels: [],
+    help: 'Time that a step of the collector took; others wait for at most a part of it.',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5],
+  },
   workerRestarts: {
     name: 'lanyard_worker_restarts_total',
     type: 'counter',
@@ -134,6 +153,7 @@ export function createMetrics() {
   const workerRestarts = counter(metricTable.workerRestarts)
   const auditEvents = counter(metricTable.auditEvents)
   const auditDropped = counter(metricTable.auditDropped)
+  const recordCollection = collectionRecorder(register)
   const recordRequest = requestRecorder(register)
   // Present at nothing from the start: a series that begins at one shows no increase.
   for (const outcome of uploadOutcomes) uploadsFinished.inc({ outcome }, 0)
@@ -156,6 +176,7 @@ export function createMetrics() {
     recordLogin: (outcome: LoginOutcome): void => logins.inc({ outcome }),
     recordAudit: (outcome: AuditedOutcome): void => auditEvents.inc({ outcome }),
     recordAuditDropped: (count: number): void => auditDropped.inc(count),
+    recordCollection,
     recordWorkerRestart: (): void => workerRestarts.inc(),
     /** Totals as the rows have them: the same whichever process reads them. */
     setStored: (stored: { blobs: number; bytes: number }): void => {
@@ -171,6 +192,19 @@ export function createMetrics() {
         values: metric.values.filter(({ value }) => Number.isFinite(value)),
       }))
     },
+  }
+}
+
+/** Told of each step of the collector, in milliseconds. */
+function collectionRecorder(register: Registry): (step: { readonly blobs: number; readonly bytes: number }, tookMs: number) => void {
+  const blobs = new Counter({ ...describe(metricTable.collectedBlobs), registers: [register] })
+  const bytes = new Counter({ ...describe(metricTable.collectedBytes), registers: [register] })
+  const row = metricTable.collectionSteps
+  const steps = new Histogram({ ...describe(row), buckets: [...row.buckets], registers: [register] })
+  return (step, tookMs) => {
+    blobs.inc(step.blobs)
+    bytes.inc(step.bytes)
+    steps.observe(tookMs / 1000)
   }
 }
 

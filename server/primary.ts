@@ -6,6 +6,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { recoverCollected } from '../registry/collect-blobs.ts'
 import { releaseSessionsOf, resetSessions } from '../registry/expire-uploads.ts'
 import { DataFolderLock } from '../storage/data-folder-lock.ts'
 import { dataLayout } from '../storage/layout.ts'
@@ -67,6 +68,7 @@ export class Primary {
         collectMetrics: () => this.#collectMetrics(),
       })
       await resetSessions(this.#services.registry)
+      await recoverCollected(this.#services.registry)
       this.#prepared.resolve()
       const port = await this.#started.promise
       const stopJobs = startJobs(this.#services)

@@ -149,6 +149,9 @@ function rulesOf(settings: Settings): RegistryRules {
     allowUnknownTypes: settings.manifests.allowUnknownTypes,
     maxUploadsPerAccount: settings.uploads.maxPerAccount,
     uploadTtlMs: settings.uploads.expireHours * 3_600_000,
+    leaseMs: settings.gc.leaseHours * 3_600_000,
+    trashMs: settings.trash.days * 86_400_000,
+    untaggedDays: settings.gc.untaggedDays,
   }
 }
 

@@ -8,6 +8,7 @@
  *     blobs/sha256/ab/ab…   finished blobs, each once, named by their digest; never changed, only added and removed
  *     blobs/sha512/ab/ab…
  *     uploads/<session id>  bytes of unfinished uploads, on the same file system so that finishing is a rename
+ *     collected/<digest>.<id>  blobs on their way out: of no repository any more, unlinked when that is certain
  *     uploads/.probe        there for a moment, when someone asks whether writing works
  *     keys/                 token signing keys
  *     reserve               room that is given up when the disk is full, so that deleting still works
@@ -17,7 +18,7 @@
  * Path components come only from validated digests and from session ids made here, never from a request.
  */
 import { join } from 'node:path'
-import { algorithmOf, encodedOf, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
+import { algorithmOf, digestFromHex, encodedOf, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
 
 export interface DataLayout {
   readonly root: string
@@ -26,6 +27,7 @@ export interface DataLayout {
   readonly holder: string
   readonly blobs: string
   readonly uploads: string
+  readonly collected: string
   readonly keys: string
   readonly snapshots: string
   readonly reserve: string
@@ -42,6 +44,7 @@ export function dataLayout(root: string): DataLayout {
     holder: join(root, 'server.json'),
     blobs: join(root, 'blobs'),
     uploads: join(root, 'uploads'),
+    collected: join(root, 'collected'),
     keys: join(root, 'keys'),
     snapshots: join(root, 'snapshots'),
     reserve: join(root, 'reserve'),
@@ -78,6 +81,31 @@ export function uploadPath(layout: DataLayout, id: string): string {
   if (!isSessionId(id)) throw new Error(`not the id of an upload session: ${JSON.stringify(id)}`)
   return join(layout.uploads, id)
 }
+
+/**
+ * Where a blob lies on its way out.
+ * @param id makes it the only one, also if the same blob is collected twice; of the same grammar as a session's
+ */
+export function collectedName(digest: SupportedDigest, id: string): string {
+  if (!isSessionId(id)) throw new Error(`not an id: ${JSON.stringify(id)}`)
+  return `${algorithmOf(digest)}-${encodedOf(digest)}.${id}`
+}
+
+/** @param name one that collectedName gave. */
+export function collectedPath(layout: DataLayout, name: string): string {
+  if (digestOfCollected(name) === undefined) throw new Error(`not the name of a collected blob: ${JSON.stringify(name)}`)
+  return join(layout.collected, name)
+}
+
+/** The digest in a name that collectedName gave; undefined for other files, which are left alone. */
+export function digestOfCollected(name: string): SupportedDigest | undefined {
+  const [, algorithm, hex = '', id = ''] = /^(sha256|sha512)-([0-9a-f]+)\.(.+)$/.exec(name) ?? []
+  const known = digestAlgorithms.find((each) => each === algorithm)
+  if (!known || hex.length !== hexLengths[known] || !isSessionId(id)) return undefined
+  return digestFromHex(known, hex)
+}
+
+const hexLengths: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha512: 128 }
 
 /** A name that no upload can have. */
 export function probePath(layout: DataLayout): string {

@@ -6,6 +6,7 @@ import { compareBytes } from '../../oci/paging.ts'
 import * as accessTokens from './access-tokens.ts'
 import * as accounts from './accounts.ts'
 import * as audit from './audit.ts'
+import * as collection from './collection.ts'
 import * as credentials from './credentials.ts'
 import * as manifests from './manifests.ts'
 import * as me from './me.ts'
@@ -17,10 +18,27 @@ import * as robots from './robots.ts'
 import * as sessions from './sessions.ts'
 import * as tags from './tags.ts'
 import * as teams from './teams.ts'
+import * as trash from './trash.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
-const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, namespaces, members, robots, teams, accounts, audit]
+const files = [
+  me,
+  credentials,
+  accessTokens,
+  sessions,
+  repositories,
+  tags,
+  manifests,
+  trash,
+  namespaces,
+  members,
+  robots,
+  teams,
+  accounts,
+  audit,
+  collection,
+]
 
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */
 export const apiOperations: readonly Operation[] = inOrder(files.flatMap((file): Operation[] => Object.values(file)))

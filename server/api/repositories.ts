@@ -2,6 +2,7 @@
  * Operations on whole repositories: list, describe, change, remove.
  */
 import { z } from 'zod'
+import { accountNameOf } from '../../auth/identity.ts'
 import { removeRepository, updateRepository } from '../../registry/change-repository.ts'
 import { repositoriesFor } from '../../registry/list.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
@@ -13,8 +14,12 @@ import { versionOf } from './version.ts'
 
 const description = z.string().max(1000).meta({ description: 'One or two sentences for whoever looks for an image.' })
 
+const untaggedDays = z.int().min(0).max(36_500).meta({
+  description: 'How many days untagged manifests stay; 0: always, null: as the setting gc.untaggedDays says.',
+})
+
 const repositorySchema = z
-  .strictObject({ name: z.string(), visibility, description: z.string(), createdAt: time })
+  .strictObject({ name: z.string(), visibility, description: z.string(), untaggedDays: untaggedDays.nullable(), createdAt: time })
   .meta({ id: 'Repository', description: 'A repository; it comes to be with the first push.' })
 
 const tag = 'repositories'
@@ -63,13 +68,17 @@ export const changeRepository = operation({
   method: 'PATCH',
   path: '/repositories/{name}',
   tag,
-  summary: 'Change the visibility or the description of a repository',
+  summary: 'Change the visibility, the description or the rule on untagged manifests of a repository',
   description: 'Acts on the next request. Members that are left out stay as they are.',
   right: settings,
   parameters,
   body: z
-    .strictObject({ visibility: visibility.optional(), description: description.optional() })
-    .refine((change) => Object.keys(change).length > 0, { error: 'nothing to change: give visibility or description' })
+    .strictObject({
+      visibility: visibility.optional(),
+      description: description.optional(),
+      untaggedDays: untaggedDays.nullable().optional(),
+    })
+    .refine((change) => Object.keys(change).length > 0, { error: 'nothing to change: give visibility, description or untaggedDays' })
     .meta({ id: 'RepositoryChange', minProperties: 1 }),
   answer: { status: 200, description: 'The repository as it is now.', schema: repositorySchema },
   isConditional: true,
@@ -77,7 +86,8 @@ export const changeRepository = operation({
   deed: ({ path, body }) => ({ action: 'visibility', target: path.name, detail: body && { ...body } }),
   handle: async ({ services, path, body, requireVersion }) => {
     const check = (current: RepositoryRow): void => requireVersion(versionOf(describe(current)))
-    return reply(await updateRepository(services.registry, path.name, { ...given(body), check }))
+    const { untaggedDays: untagged_days, ...change } = body
+    return reply(await updateRepository(services.registry, path.name, { ...given({ ...change, untagged_days }), check }))
   },
 })
 
@@ -87,7 +97,7 @@ export const deleteRepository = operation({
   path: '/repositories/{name}',
   tag,
   summary: 'Remove a repository with its tags, their history and its manifests',
-  description: 'All at once, and for good. A later push of the same name makes a new repository.',
+  description: 'All at once. For some days it can be restored from the trash; a push of the same name makes a new repository.',
   right: settings,
   parameters,
   answer: { status: 204, description: 'It is gone.' },
@@ -95,8 +105,9 @@ export const deleteRepository = operation({
   errors: ['deleteDisabled'],
   example,
   deed: ({ path }) => ({ action: 'delete', target: path.name, detail: { repository: true } }),
-  handle: async ({ services, path, requireVersion }) => {
-    await removeRepository(services.registry, path.name, (current) => requireVersion(versionOf(describe(current))))
+  handle: async ({ services, caller, path, requireVersion }) => {
+    const check = (current: RepositoryRow): void => requireVersion(versionOf(describe(current)))
+    await removeRepository(services.registry, path.name, { by: accountNameOf(caller.identity) ?? null, check })
     return { body: undefined }
   },
 })
@@ -106,6 +117,6 @@ function reply(repository: RepositoryRow) {
   return { body, version: versionOf(body) }
 }
 
-function describe({ name, visibility, description, created_at_ms: createdAtMs }: RepositoryRow) {
-  return { name, visibility, description, createdAt: isoTime(createdAtMs) }
+function describe({ name, visibility, description, untagged_days: untaggedDays, created_at_ms: createdAtMs }: RepositoryRow) {
+  return { name, visibility, description, untaggedDays, createdAt: isoTime(createdAtMs) }
 }

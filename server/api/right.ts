@@ -6,11 +6,12 @@
 import { accountNameOf, type Account, type Caller } from '../../auth/identity.ts'
 import { isWithinToken, type Request } from '../../auth/policy.ts'
 import type { Action } from '../../auth/scope.ts'
-import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import { isRegistryError, RegistryError, type ErrorReason } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { unknownRepository } from '../../registry/change-repository.ts'
 import { unknownNamespace } from '../../registry/namespaces.ts'
 import { unknownTeam } from '../../registry/teams.ts'
+import { findInTrash } from '../../registry/trash.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import type { Services } from '../services.ts'
 
@@ -25,7 +26,9 @@ export interface Asked {
 export interface Right {
   /** For the documentation: what one must be allowed. */
   readonly text: string
-  readonly requestOf: (asked: Asked, caller: Caller) => Request
+  readonly requestOf: (asked: Asked, caller: Caller, services: Services) => Request | Promise<Request>
+  /** What is said to who may not even see it; absent: that there is no such repository, namespace or team. */
+  readonly hiddenAs?: ErrorReason
 }
 
 export const signedIn: Right = { text: 'to be signed in', requestOf: () => ({ kind: 'base' }) }
@@ -88,15 +91,37 @@ export function onRepository(action: Action): Right {
   }
 }
 
+/** No repository is called so: what nobody but an administrator may do is asked of it. */
+const noRepository = '-' as RepositoryName
+
+/** A right on what the item `{item}` of the trash was. Purging takes more than restoring: it cannot be undone. */
+export function onTrashItem(deed: 'restore' | 'purge'): Right {
+  return {
+    text:
+      deed === 'restore'
+        ? 'to delete from the repository that it was in; for a whole repository, to change its settings'
+        : 'to change the settings of the repository that it was in',
+    hiddenAs: 'trashItemUnknown',
+    requestOf: async ({ path }, _caller, { registry }) => {
+      const item = await findInTrash(registry, Number(path['item']))
+      // Whoever has a namespace of the same name now has no part in what the one before held.
+      if (item === undefined || item.namespace === '') return { kind: 'settings', name: noRepository }
+      if (item.kind === 'repository' || deed === 'purge') return { kind: 'settings', name: item.repository }
+      return { kind: 'repository', action: 'delete', name: item.repository, visibility: undefined }
+    },
+  }
+}
+
 /** Returns if the caller may. @throws {RegistryError} those of authorize; of what it may not even see, that it is unknown */
 export async function admit(services: Services, caller: Caller, { right, asked }: { right: Right; asked: Asked }): Promise<void> {
-  const request = right.requestOf(asked, caller)
+  const request = await right.requestOf(asked, caller, services)
   try {
     await services.rights.authorize(caller, request)
   } catch (error) {
     // That an access token does not cover it is said whether or not there is such a thing.
     const sight = isRegistryError(error, 'denied') && isWithinToken(caller.identity, request) ? sightOf(request, asked) : undefined
-    if (sight && !(await services.rights.isAllowed(caller.identity, sight.request))) throw sight.unknown
+    if (sight && !(await services.rights.isAllowed(caller.identity, sight.request)))
+      throw right.hiddenAs === undefined ? sight.unknown : new RegistryError(right.hiddenAs)
     throw error
   }
 }

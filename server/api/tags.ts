@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { accountNameOf } from '../../auth/identity.ts'
 import { describeTag, describeTags, historyOf, type TagDescription } from '../../registry/describe-content.ts'
 import { deleteByReference } from '../../registry/read-manifest.ts'
+import { restoreTag as restoreEarlierTag } from '../../registry/restore-tag.ts'
 import { pointTag } from '../../registry/set-tag.ts'
 import type { TagIntervalRow } from '../../storage/metadata/tags.ts'
 import { actor, digest, digestText, isoTime, nameFilter, repositoryName, sizeBytes, tagName, time } from './fields.ts'
@@ -114,6 +115,29 @@ export const deleteTag = operation({
     const by = accountNameOf(caller.identity) ?? null
     await deleteByReference(services.registry, repository, { reference: { kind: 'tag', tag: path.tag }, by, check: requireVersion })
     return { body: undefined }
+  },
+})
+
+export const restoreTag = operation({
+  id: 'restoreTag',
+  method: 'POST',
+  path: '/repositories/{name}/tags/{tag}/restore',
+  tag: group,
+  summary: 'Make a tag again what it was',
+  description:
+    'With a digest of its history that; without, the last one before what it is now, or before it was removed. A manifest that is in the trash comes back, too.',
+  right: onRepository('push'),
+  parameters,
+  body: z.strictObject({ digest: digest.optional() }).meta({ id: 'TagRestoration' }),
+  answer: { status: 200, description: 'The tag as it is now.', schema: tagSchema },
+  isConditional: true,
+  errors: ['manifestUnknown', 'digestInvalid', 'restoreBlocked'],
+  example: { ...example, body: {} },
+  deed: ({ path, body }) => ({ action: 'restore', target: path.name, detail: { tag: path.tag, digest: body?.digest } }),
+  handle: async ({ services, caller, repository, path, body, requireVersion }) => {
+    const by = accountNameOf(caller.identity) ?? null
+    await restoreEarlierTag(services.registry, repository, { tag: path.tag, digest: body.digest, by, check: requireVersion })
+    return reply(await describeTag(services.registry, repository, path.tag))
   },
 })
 

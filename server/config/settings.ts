@@ -7,7 +7,7 @@
  */
 import { availableParallelism } from 'node:os'
 import type { z } from 'zod'
-import { addressBlocks, baseUrl, bearerToken, listenAddress, oneOf, password, path, size, truth, wholeNumber } from './values.ts'
+import { addressBlocks, baseUrl, bearerToken, listenAddress, number, oneOf, password, path, size, truth, wholeNumber } from './values.ts'
 
 interface Row<K extends string, S extends z.ZodType, D> {
   /** Camel case; a dot leads into a section of the file. */
@@ -180,6 +180,27 @@ export const settingTable = [
     default: 64 * 1024 ** 2,
     unit: 'bytes',
     doc: 'How much room on the disk is left to others: with less free, pushes are refused with 503 while pulls and deletes go on. Raise it where other programs share the disk; 0 refuses only when a write fails.',
+  }),
+  setting({
+    key: 'gc.leaseHours',
+    schema: number({ min: 0, max: 8760 }),
+    default: 24,
+    unit: 'hours',
+    doc: 'How long a blob that nothing references stays after a client last pushed it or asked whether it is there. Raise it if pushes take longer than that from their first blob to their manifest; lower it to get space back sooner. 0 is for a registry into which nobody is pushing.',
+  }),
+  setting({
+    key: 'gc.untaggedDays',
+    schema: wholeNumber({ min: 0, max: 3650 }),
+    default: 0,
+    unit: 'days',
+    doc: 'After how many days manifests that lost their tag, or never had one, are removed where the repository says nothing else; 0 keeps them. Set it where builds move the same tags again and again; what an index lists, and what refers to a manifest that is there, stays in any case.',
+  }),
+  setting({
+    key: 'trash.days',
+    schema: wholeNumber({ min: 0, max: 3650 }),
+    default: 7,
+    unit: 'days',
+    doc: 'How long a deleted repository or manifest can be restored, and a tag that was moved or removed. Lower it when what was deleted fills the disk; 0 gives the space back at once.',
   }),
   setting({
     key: 'uploads.expireHours',

@@ -77,6 +77,15 @@ export function wholeNumber(range: { min: number; max: number }) {
     .describe(`a whole number from ${range.min} to ${range.max}`)
 }
 
+/** A number in a closed range, with decimals or without. */
+export function number(range: { min: number; max: number }) {
+  const text = z.string().regex(/^\d{1,15}(?:\.\d{1,9})?$/)
+  return z
+    .union([z.number(), text.transform(Number)])
+    .pipe(z.number().min(range.min).max(range.max))
+    .describe(`a number from ${range.min} to ${range.max}`)
+}
+
 /** A number of bytes in a closed range. */
 export function size(range: { min: number; max: number }) {
   return parsedBy(parseSize)

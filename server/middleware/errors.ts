@@ -14,8 +14,8 @@ import type { Context, RequestState } from '../http/exchange.ts'
 import { replyBytes, setHeaders } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 
-/** Answers of 503 that are no fault of the server: anybody could fill the log with stacks by asking for them. */
-const foreseen: ReadonlySet<ErrorReason> = new Set(['loginBusy', 'shuttingDown'])
+/** Answers of 503 that are no fault of the server: nobody is to fill the log with stacks by asking for them. */
+const foreseen: ReadonlySet<ErrorReason> = new Set(['loginBusy', 'blobCollected', 'shuttingDown'])
 /** Connection is the listener's: while it ends, every answer says so. */
 const keptHeaders = new Set(['x-request-id', 'docker-distribution-api-version', 'connection'])
 

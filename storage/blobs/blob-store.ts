@@ -17,6 +17,9 @@ export interface BlobStore {
    */
   openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader>
 
+  /** Blobs on their way out. */
+  readonly collected: CollectedBlobs
+
   /** Opens the bytes of an upload session for writing, creating them when there are none; the caller closes it. */
   openPartial(id: string): Promise<PartialBlob>
 
@@ -34,6 +37,26 @@ export interface BlobStore {
 
   /** Proves that writing works right now. @throws {RegistryError} storageFull, storageFailed */
   probe(): Promise<void>
+}
+
+/**
+ * Blobs that were taken from their place and can still be put back: the row of a blob goes between the two, so that neither a crash nor
+ * an upload of the same digest meets a row without its bytes.
+ */
+export interface CollectedBlobs {
+  /**
+   * Takes a blob from its place, within the transaction that deletes its row.
+   * @param id of this collection alone
+   * @returns a name for the other calls; undefined: there was no such blob
+   * @throws {RegistryError} storageFailed
+   */
+  takeAway(digest: SupportedDigest, id: string): Promise<string | undefined>
+  /** Undoes that; a blob that has its place again stays as it is. Nothing happens when it was put back or removed before. */
+  putBack(name: string): Promise<void>
+  /** Removes it for good, after its row is gone durably. @returns bytes that the file system got back */
+  remove(name: string): Promise<number>
+  /** All names, with their digests: what is not being collected right now was left by a process that was killed. */
+  list(): Promise<readonly { readonly name: string; readonly digest: SupportedDigest }[]>
 }
 
 export interface BlobReader {
@@ -57,6 +80,12 @@ export interface PartialBlob {
    * returns, no crash and no power cut can lose them. The partial is gone afterwards.
    */
   commit(digest: SupportedDigest, sizeBytes: number): Promise<void>
+  /**
+   * Whether what `commit` published, or another upload of the same, is still at its place, durably. Asked within the transaction that
+   * promises the blob, and so costs next to nothing as long as it is its own.
+   * @throws {RegistryError} storageFailed
+   */
+  isStillThere(digest: SupportedDigest, sizeBytes: number): Promise<boolean>
   /** Closing again does nothing. @throws {RegistryError} storageFull, storageFailed: what was written may be lost, and no later sync would say so */
   close(): Promise<void>
 }

@@ -8,7 +8,7 @@
  * and 12 µs with its two changes of thread in libuv's pool; a small blob goes out three times as often. What may wait for the disk
  * (reading, writing, syncing, making and renaming files) stays in the pool.
  */
-import { closeSync, constants, fdatasync, fstatSync, ftruncate, open, openSync, read, writev } from 'node:fs'
+import { closeSync, constants, fdatasync, fstatSync, ftruncate, open, openSync, read, statSync, writev } from 'node:fs'
 import { mkdir, opendir, readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -16,7 +16,8 @@ import type { SupportedDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
 import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, renamedProbePath, uploadPath, type DataLayout } from '../layout.ts'
-import type { BlobReader, BlobStore, PartialBlob } from './blob-store.ts'
+import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from './blob-store.ts'
+import { CollectedFiles } from './collected-files.ts'
 import { AlignedBuffers, DirectFile } from './direct-file.ts'
 import { DiskHealth } from './disk-health.ts'
 import { commitFile, syncFolder } from './durable.ts'
@@ -41,9 +42,11 @@ export class DiskBlobStore implements BlobStore {
   readonly #health: DiskHealth
   readonly #directFromBytes: number
   readonly #buffers = new AlignedBuffers()
+  readonly collected: CollectedBlobs
 
   constructor(layout: DataLayout, { reserveBytes = 0, directFromBytes = 128 * 1024 * 1024 }: DiskBlobStoreOptions = {}) {
     this.#layout = layout
+    this.collected = new CollectedFiles(layout)
     this.#directFromBytes = directFromBytes
     this.#health = new DiskHealth({
       folder: layout.root,
@@ -62,6 +65,7 @@ export class DiskBlobStore implements BlobStore {
   static async prepare(layout: DataLayout): Promise<void> {
     await withFaultsTranslated(async () => {
       await mkdir(layout.uploads, { recursive: true, mode: 0o700 })
+      await mkdir(layout.collected, { recursive: true, mode: 0o700 })
       const folders = allBlobFolders(layout)
       const parents = [...new Set(folders.map((folder) => dirname(folder)))]
       for (const parent of parents) {
@@ -246,6 +250,16 @@ class DiskPartialBlob implements PartialBlob {
         throw new RegistryError('storageFailed', { cause: new Error(`${actual} bytes on disk, ${sizeBytes} received`) })
       if (actual > sizeBytes) await inPool.truncate(this.#file, sizeBytes)
       await this.#commitFile(digest)
+    })
+  }
+
+  async isStillThere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
+    return withFaultsTranslated(async () => {
+      const there = statSync(blobPath(this.#layout, digest), { throwIfNoEntry: false })
+      if (there?.size !== sizeBytes) return false
+      // The own file was collected, and another upload of the same has put its own there: its name may not be on the disk yet.
+      if (there.ino !== fstatSync(this.#file).ino) await syncFolder(blobFolder(this.#layout, digest))
+      return true
     })
   }
 

@@ -82,8 +82,22 @@ export async function unlinkBlob(tx: Writer, repositoryId: number, digest: Diges
   return numDeletedRows > 0n
 }
 
-export async function renewLease(tx: Writer, digest: Digest, nowMs: number): Promise<void> {
-  await setLease.run(tx, { digest, nowMs })
+const setLeaseOfLinked = new Statement<{ repositoryId: number; digest: Digest; nowMs: number }>((db, value) =>
+  db
+    .updateTable('blob')
+    .set({ leased_at_ms: value('nowMs') })
+    .where('digest', '=', (where) =>
+      where
+        .selectFrom('blob_link')
+        .select('blob_link.digest')
+        .where('blob_link.repository_id', '=', value('repositoryId'))
+        .where('blob_link.digest', '=', value('digest')),
+    ),
+)
+
+/** @returns false when the repository does not have the blob any more. */
+export async function renewLease(tx: Writer, lease: { repositoryId: number; digest: Digest; nowMs: number }): Promise<boolean> {
+  return (await setLeaseOfLinked.run(tx, lease)) > 0
 }
 
 /** How many blobs the store holds, and how many bytes. */

@@ -11,9 +11,11 @@ export interface ManifestRow {
   readonly digest: Digest
   readonly media_type: string
   readonly content: Uint8Array
+  /** The last time that a client which may rely on it was told that it is there. */
+  readonly leased_at_ms: number
 }
 
-const served = ['digest', 'media_type', 'content'] as const
+const served = ['digest', 'media_type', 'content', 'leased_at_ms'] as const
 
 export const manifestByDigest = new Statement<{ repositoryId: number; digest: Digest }, ManifestRow>((db, value) =>
   db
@@ -100,7 +102,10 @@ export async function findManifestSize(db: Reader | Writer, key: { repositoryId:
   return (await manifestSize.first(db, key))?.size_bytes
 }
 
-const insertManifest = new Statement<ManifestTable>((db, value) =>
+/** A manifest as it is pushed; that also is the first time that a client is told of it. */
+export type NewManifest = Omit<ManifestTable, 'leased_at_ms'>
+
+const insertManifest = new Statement<NewManifest>((db, value) =>
   db
     .insertInto('manifest')
     .values({
@@ -114,6 +119,7 @@ const insertManifest = new Statement<ManifestTable>((db, value) =>
       pushed_by: value('pushed_by'),
       pushed_at_ms: value('pushed_at_ms'),
       content: value('content'),
+      leased_at_ms: value('pushed_at_ms'),
     })
     .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doNothing()),
 )
@@ -130,13 +136,26 @@ const insertReference = new Statement<ReferenceTable>((db, value) =>
     .onConflict((conflict) => conflict.doNothing()),
 )
 
-/** Records a manifest and what it references; one that is known stays as it is. */
+/** @returns by how many rows it changed whether there is such a manifest */
+export const setManifestLease = new Statement<{ repositoryId: number; digest: string; nowMs: number }>((db, value) =>
+  db
+    .updateTable('manifest')
+    .set({ leased_at_ms: value('nowMs') })
+    .where('repository_id', '=', value('repositoryId'))
+    .where('digest', '=', value('digest')),
+)
+
+/** Records a manifest and what it references; one that is known stays as it is, with a new lease. */
 export async function putManifest(
   tx: Writer,
-  manifest: ManifestTable,
+  manifest: NewManifest,
   references: readonly Pick<ReferenceTable, 'digest' | 'role'>[],
 ): Promise<void> {
-  if ((await insertManifest.run(tx, manifest)) === 0) return
+  if ((await insertManifest.run(tx, manifest)) === 0) {
+    const { repository_id: repositoryId, digest, pushed_at_ms: nowMs } = manifest
+    await setManifestLease.run(tx, { repositoryId, digest, nowMs })
+    return
+  }
   for (const { digest, role } of references) {
     await insertReference.run(tx, { repository_id: manifest.repository_id, manifest_digest: manifest.digest, digest, role })
   }

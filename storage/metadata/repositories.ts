@@ -6,9 +6,10 @@ import { sql, type RawBuilder } from 'kysely'
 import { compareBytes } from '../../oci/paging.ts'
 import { namespaceOf, type NameRange, type RepositoryName } from '../../oci/repository-name.ts'
 import { ensureNamespace } from './namespaces.ts'
-import { listed, passes, spansOf, withoutOf, type RepositoryFilter, type SomeRepositories } from './repository-filter.ts'
+import { behindNames, listed, passes, spansOf, withoutOf, type RepositoryFilter, type SomeRepositories } from './repository-filter.ts'
 import type { Reader, RepositoryTable, Writer } from './schema.ts'
 import { Statement } from './statement.ts'
+import { trashRepositories } from './trash.ts'
 
 export type { RepositoryFilter } from './repository-filter.ts'
 
@@ -20,9 +21,11 @@ export interface RepositoryRow {
   readonly visibility: Visibility
   readonly description: string
   readonly created_at_ms: number
+  /** How long untagged manifests stay; 0: always, null: as the setting says. */
+  readonly untagged_days: number | null
 }
 
-const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms'] as const
+const columns = ['id', 'name', 'visibility', 'description', 'created_at_ms', 'untagged_days'] as const
 
 /** On the path of every request that names a repository. */
 export const repositoryByName = new Statement<{ name: RepositoryName }, RepositoryRow>((db, value) =>
@@ -69,11 +72,12 @@ export async function ensureRepository(tx: Writer, fresh: EnsuredRepository): Pr
 }
 
 export interface RepositoryChange {
+  readonly untagged_days?: number | null
   readonly visibility?: Visibility
   readonly description?: string
 }
 
-/** Changes what is given, at least one of the two. @returns whether there is such a repository. */
+/** Changes what is given, at least one of them. @returns whether there is such a repository. */
 export async function changeRepository(tx: Writer, id: number, change: RepositoryChange): Promise<boolean> {
   const { numUpdatedRows } = await tx.updateTable('repository').set(change).where('id', '=', id).executeTakeFirst()
   return numUpdatedRows > 0n
@@ -107,8 +111,7 @@ export interface RepositoryPage {
   readonly limit: number
 }
 
-/** `~` is behind every name. */
-const anyName: NameRange = { from: '', before: '~' }
+const anyName: NameRange = { from: '', before: behindNames }
 
 /**
  * One page of repositories in byte order of their names. Each visible group is walked by its own index, each range of names by
@@ -183,8 +186,7 @@ export async function searchRepositories(
     .execute()
 }
 
-/** Removes every repository of a namespace with its links, manifests and tags; the blobs stay. @returns how many. */
-export async function deleteRepositoriesOf(tx: Writer, namespace: string): Promise<number> {
-  const { numDeletedRows } = await tx.deleteFrom('repository').where('namespace', '=', namespace).executeTakeFirst()
-  return Number(numDeletedRows)
+/** Puts every repository of a namespace into the trash. @returns how many. */
+export async function deleteRepositoriesOf(tx: Writer, deleted: { namespace: string; nowMs: number }): Promise<number> {
+  return trashRepositories(tx, { ...deleted, by: null })
 }

@@ -25,11 +25,15 @@ export interface SomeRepositories extends Within {
   readonly without?: readonly string[]
 }
 
+/** Sorts behind every name that a repository can have; what was deleted is called so (trash.ts). */
+export const behindNames = '~'
+
 /** Whether a row of `repository` passes. The lists are bound as one value each, however long: the text of the query stays the same. */
 export function passes(filter: RepositoryFilter): RawBuilder<boolean> {
   const { within } = filter
-  if (within === undefined) return passesRights(filter)
-  return sql<boolean>`${passesRights(filter)} and exists (select 1 from json_each(${JSON.stringify(within)}) as range
+  const isThere = sql<boolean>`repository.name < ${behindNames} and ${passesRights(filter)}`
+  if (within === undefined) return isThere
+  return sql<boolean>`${isThere} and exists (select 1 from json_each(${JSON.stringify(within)}) as range
     where repository.name >= range.value ->> 'from' and repository.name < range.value ->> 'before')`
 }
 

@@ -27,6 +27,7 @@ export interface RepositoryTable {
   visibility: 'private' | 'internal' | 'public'
   description: Generated<string>
   created_at_ms: number
+  untagged_days: number | null
 }
 
 export interface BlobTable {
@@ -59,6 +60,7 @@ export interface ManifestTable {
   pushed_by: string | null
   pushed_at_ms: number
   content: Uint8Array
+  leased_at_ms: Generated<number>
 }
 
 export interface ReferenceTable {
@@ -176,6 +178,48 @@ export interface RightsVersionTable {
   version: number
 }
 
+export interface LinkReviewTable {
+  repository_id: number
+  digest: string
+  since_ms: number
+}
+
+export interface BlobReviewTable {
+  digest: string
+  since_ms: number
+}
+
+export interface ManifestReviewTable {
+  repository_id: number
+  digest: string
+  due_ms: number | null
+}
+
+export interface TrashItemTable {
+  id: Generated<number>
+  kind: 'manifest' | 'repository'
+  repository: string
+  namespace: string
+  repository_id: number
+  digest: string | null
+  tags: Generated<string>
+  holder_id: number
+  deleted_at_ms: number
+  deleted_by: string | null
+}
+
+export interface CollectionTable {
+  id: Generated<number>
+  seen_ms: Generated<number>
+  rule_days: Generated<number>
+  at_ms: number | null
+  manifests: Generated<number>
+  blobs: Generated<number>
+  bytes: Generated<number>
+  all_blobs: Generated<number>
+  all_bytes: Generated<number>
+}
+
 export interface Schema {
   account: AccountTable
   repository: RepositoryTable
@@ -195,6 +239,11 @@ export interface Schema {
   audit_event: AuditEventTable
   recovery_code: RecoveryCodeTable
   rights_version: RightsVersionTable
+  link_review: LinkReviewTable
+  blob_review: BlobReviewTable
+  manifest_review: ManifestReviewTable
+  trash_item: TrashItemTable
+  collection: CollectionTable
 }
 
 /** A handle that sees only what is committed. */

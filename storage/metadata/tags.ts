@@ -155,6 +155,22 @@ export interface TagIntervalRow {
   readonly ended_by: string | null
 }
 
+/**
+ * A digest that the tag pointed at.
+ * @param of.digest this one; undefined: the newest
+ * @param of.except not this one
+ */
+export async function findTagInterval(
+  db: Reader,
+  of: { repositoryId: number; tag: Tag; digest: Digest | undefined; except: Digest | undefined },
+): Promise<Digest | undefined> {
+  let query = db.selectFrom('tag').select('digest').where('repository_id', '=', of.repositoryId).where('name', '=', of.tag)
+  if (of.digest !== undefined) query = query.where('digest', '=', of.digest)
+  if (of.except !== undefined) query = query.where('digest', '<>', of.except)
+  const row = await query.orderBy('since_ms', 'desc').orderBy('id', 'desc').limit(1).executeTakeFirst()
+  return row?.digest as Digest | undefined
+}
+
 /** One page of what a tag was, the newest interval first; also of a tag that is gone. */
 export async function listTagIntervals(
   db: Reader,

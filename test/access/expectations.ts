@@ -25,6 +25,7 @@ import {
   whoAmI,
   openSettings,
   ofAlice,
+  ofNothing,
   ofOneself,
   byOneself,
   byCookie,
@@ -70,6 +71,7 @@ const ownsNamespace = { ...basic, login: namespaceOwners, open: namespaceOwners 
 const seesTeam = { ...basic, login: teamMembers, open: teamMembers } as const
 const managesTeam = { ...basic, login: teamManagers, open: teamManagers } as const
 const findsOwn = { ...basic, login: directory, open: directory } as const
+const concernsNothing = { ...basic, login: ofNothing, open: administrators } as const
 const json = { headers: { 'Content-Type': 'application/json' } } as const
 const opensOneself = { ...basic, ...json, login: byOneself, open: byOneself } as const
 const stale = { headers: { 'If-Match': '"not its version"' } } as const
@@ -165,6 +167,25 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   'DELETE /api/v1/repositories/{name}/manifests/{digest}': { ...basic, login: apiDelete, open: openWrites, status: 404 },
   'GET /api/v1/repositories/{name}/manifests/{digest}/referrers': { ...readsRepository, status: found },
   'HEAD /api/v1/repositories/{name}/manifests/{digest}/referrers': { ...readsRepository, status: found },
+  'POST /api/v1/repositories/{name}/tags/{tag}/restore': {
+    ...basic,
+    ...json,
+    login: apiPush,
+    open: openWrites,
+    status: bad,
+    body: '{"digest":"x"}',
+  },
+  'GET /api/v1/repositories/{name}/trash': { ...basic, login: apiDelete, open: openWrites, status: found },
+  'HEAD /api/v1/repositories/{name}/trash': { ...basic, login: apiDelete, open: openWrites, status: found },
+  'GET /api/v1/namespaces/{namespace}/trash': { ...concernsOwners, status: 200 },
+  'HEAD /api/v1/namespaces/{namespace}/trash': { ...concernsOwners, status: 200 },
+  'GET /api/v1/trash': { ...administers, status: 200 },
+  'HEAD /api/v1/trash': { ...administers, status: 200 },
+  'POST /api/v1/trash/{item}/restore': { ...concernsNothing, status: 404 },
+  'DELETE /api/v1/trash/{item}': { ...concernsNothing, status: 404 },
+  'GET /api/v1/collection': { ...administers, status: 200 },
+  'HEAD /api/v1/collection': { ...administers, status: 200 },
+  'POST /api/v1/collection': { ...administers, ...json, status: 400, body: '{"dryRun":1}' },
   'GET /api/v1/audit': { ...administers, status: 200 },
   'HEAD /api/v1/audit': { ...administers, status: 200 },
   'GET /api/v1/accounts': { ...administers, status: 200 },

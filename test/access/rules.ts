@@ -495,6 +495,18 @@ export const administrators: Rule = {
 /** What concerns alice: for herself and administrators, and for no robot of hers; an access token of hers needs the scope admin. */
 export const ofAlice: Rule = { ...administrators, owner: ok, 'Bearer of an access token': ok }
 
+/** What is not there, and hidden from who may not see it: unknown to everybody whom it could concern. */
+export const ofNothing: Rule = {
+  ...settings,
+  owner: ok,
+  'other user': ok,
+  reader: ok,
+  writer: ok,
+  maintainer: ok,
+  'team member': ok,
+  'member elsewhere': ok,
+}
+
 /** What concerns the caller: for every person, and for no machine. */
 export const ofOneself: Rule = {
   ...ofAlice,

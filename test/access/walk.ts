@@ -70,6 +70,7 @@ export function requestLineOf(
     .replace('{robot}', 'ci')
     .replace('{token}', absent ? 'nothing' : 'narrow')
     .replace('{session}', '999999')
+    .replace('{item}', '999999')
     .replace('<digest>', sha256(absent ? 'nobody has this' : 'a layer'))
     .replace('<reference>', absent ? 'nothing' : 'v1')
     .replace('<session>', session)

@@ -14,7 +14,7 @@ import { addTeam, addToTeam } from '../../registry/teams.ts'
 import { apiOperations } from '../../server/api/operations.ts'
 import { confirmTotp, setTotpSecret } from '../../storage/metadata/second-factors.ts'
 import { giveRobot, giveToken } from '../support/access-tokens.ts'
-import { basic, Client } from '../support/client.ts'
+import { basic, Client, expectStatus } from '../support/client.ts'
 import { fitting, misfits, unfitting, type JsonSchema } from '../support/json-schema.ts'
 import { headerOf, rawRequest, type RawAnswer } from '../support/raw-request.ts'
 import { adminPassword, startRegistry, type TestRegistry } from '../support/start-registry.ts'
@@ -33,15 +33,27 @@ interface Sent {
 /** What is there for calls to hit: texts by the name of the parameter. */
 let there: Readonly<Record<string, readonly string[]>>
 let registry: TestRegistry
+let items: readonly string[]
 const ends: (() => unknown)[] = []
 
 before(async () => {
   registry = await startRegistry({ after: (end) => void ends.push(end as () => unknown) })
+  items = await throwAway(new Client(registry))
   await fill()
 })
 after(async () => {
   for (const end of ends) await end()
 })
+
+/** More items of the trash than the calls that use them up. @returns their numbers */
+async function throwAway(client: Client): Promise<string[]> {
+  const numbers = Array.from({ length: 150 }, (_, index) => index + 1)
+  for (const number of numbers) {
+    await client.pushBlob(`gone/app-${number}`, 'content')
+    await expectStatus(await client.call('DELETE', `/api/v1/repositories/gone%2Fapp-${number}`), 204)
+  }
+  return numbers.map(String)
+}
 
 /** Makes anew what a call has removed or renamed. */
 async function fill(): Promise<void> {
@@ -70,6 +82,7 @@ async function fill(): Promise<void> {
     robot: ['ci', 'none'],
     session: await startSessions(),
     secret: [await leakToken()],
+    item: items,
   }
 }
 

@@ -23,7 +23,7 @@ test('every command and alias is a node, with its commands and the options that 
   addRepositoryCommands(program)
   const nodes = completionNodes(program)
   const paths = nodes.map(({ path }) => path)
-  const commands = ['list', 'show', 'visibility', 'delete']
+  const commands = ['list', 'show', 'visibility', 'untagged', 'delete']
   assert.deepEqual(paths, ['', ...['/repo', '/repository'].flatMap((path) => [path, ...commands.map((each) => `${path}/${each}`)])])
   const words = nodes.find(({ path }) => path === '/repo/list')?.words.map(({ text }) => text) ?? []
   for (const option of ['--json', '--filter', '--server', '--data', '--help']) assert.ok(words.includes(option), option)

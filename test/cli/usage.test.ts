@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { addAuditCommands } from '../../cli/audit.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
+import { addCollectionCommands } from '../../cli/gc.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
@@ -13,6 +14,7 @@ import { addServeCommand } from '../../cli/serve.ts'
 import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
 import { addTokenCommands } from '../../cli/token.ts'
+import { addTrashCommands } from '../../cli/trash.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { settingRows, flagNameOf } from '../../server/config/settings.ts'
 import { runLanyard } from '../support/spawn-lanyard.ts'
@@ -27,6 +29,8 @@ function everyCommand(): Command[] {
   addTokenCommands(program)
   addRepositoryCommands(program)
   addTagCommands(program)
+  addTrashCommands(program)
+  addCollectionCommands(program)
   addKeyCommands(program)
   addAuditCommands(program)
   addConfigCommands(program)
@@ -88,6 +92,7 @@ test('these are the commands', () => {
     'repo list',
     'repo show',
     'repo visibility',
+    'repo untagged',
     'repo delete',
     'tag',
     'tag list',
@@ -95,6 +100,14 @@ test('these are the commands', () => {
     'tag set',
     'tag delete',
     'tag history',
+    'tag restore',
+    'trash',
+    'trash list',
+    'trash restore',
+    'trash purge',
+    'gc',
+    'gc status',
+    'gc run',
     'keys',
     'keys list',
     'keys rotate',
@@ -140,7 +153,7 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'config'])
+  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'trash', 'gc', 'keys', 'audit', 'config'])
     assert.match(program.stdout, new RegExp(`^ {2}${name}[| ]`, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)

@@ -9,6 +9,7 @@ import { Command } from 'commander'
 import { addAuditCommands } from '../../cli/audit.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
+import { addCollectionCommands } from '../../cli/gc.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
@@ -17,6 +18,7 @@ import { addServeCommand } from '../../cli/serve.ts'
 import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
 import { addTokenCommands } from '../../cli/token.ts'
+import { addTrashCommands } from '../../cli/trash.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { Client } from '../support/client.ts'
 import { startRegistry } from '../support/start-registry.ts'
@@ -79,6 +81,8 @@ function buildProgram(): Command {
     addTokenCommands,
     addRepositoryCommands,
     addTagCommands,
+    addTrashCommands,
+    addCollectionCommands,
     addKeyCommands,
     addAuditCommands,
     addConfigCommands,
@@ -112,7 +116,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'config'])
+  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'trash', 'gc', 'keys', 'audit', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

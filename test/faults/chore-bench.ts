@@ -18,6 +18,7 @@ import { ensureRepository } from '../../storage/metadata/repositories.ts'
 import { putManifest } from '../../storage/metadata/manifests.ts'
 import type { RepositoryName } from '../../oci/repository-name.ts'
 import { writeArm } from './arm.ts'
+import { blobsIn, fillCollectable } from './collectable.ts'
 import { fsck } from './fsck.ts'
 import type { Chore, KillPoint } from './kill-points.ts'
 import { sha256, type Random } from './random.ts'
@@ -80,6 +81,7 @@ export class ChoreBench {
     const row = this.#report.row(point.name)
     if (point.work === 'prepare') await this.#firstStart(point, row)
     else if (point.work === 'migrate') await this.#migration(point, row)
+    else if (point.work === 'collect') await this.#collection(point, row)
     else await this.#rotation(point, row)
   }
 
@@ -104,6 +106,21 @@ export class ChoreBench {
     const rows = this.#template.rows
     for (const name of snapshots) this.#expect(row, rowsOf(join(layout.snapshots, name)) === rows || `the snapshot ${name} is torn`)
     this.#expect(row, snapshots.length > 0 || 'there is no snapshot')
+    rmSync(layout.root, { recursive: true })
+  }
+
+  /** What is needed is there byte for byte, everything else is gone, and nothing is left between the two. */
+  async #collection(point: ChorePoint, row: Row): Promise<void> {
+    const layout = dataLayout(mkdtempSync(join(this.#folder, 'collection-')))
+    const { kept } = await fillCollectable(layout)
+    await this.#killAndRepeat({ point, row, data: layout.root })
+    const { dangling, orphanFiles } = await fsck(layout, 'bytes')
+    this.#expectSound(row, dangling)
+    this.#expect(row, orphanFiles === 0 || `${orphanFiles} files without a row`)
+    this.#expect(row, readdirSync(layout.collected).length === 0 || 'collected files were left')
+    const left = blobsIn(layout)
+    for (const digest of kept) this.#expect(row, left.includes(digest) || `${digest} is gone`)
+    this.#expect(row, left.length === kept.length || `${left.length - kept.length} blobs too many are there`)
     rmSync(layout.root, { recursive: true })
   }
 

@@ -4,6 +4,7 @@
  * Loads only what its work needs: a campaign starts some thousands of these.
  */
 import { randomUUID } from 'node:crypto'
+import type { Registry, RegistryRules } from '../../registry/registry.ts'
 import { dataLayout } from '../../storage/layout.ts'
 import type { Migration } from '../../storage/metadata/migrate.ts'
 import type { Chore } from './kill-points.ts'
@@ -25,26 +26,43 @@ function laterThan(shipped: readonly Migration[]): Migration[] {
 const [work, data = '', password = ''] = process.argv.slice(2)
 const layout = dataLayout(data)
 
+/** As the settings are by default, but for what a chore changes. */
+const rules = {
+  defaultVisibility: 'private',
+  isDeleteEnabled: true,
+  maxReferences: 1000,
+  missingContent: 'strict',
+  allowUnknownTypes: false,
+  maxUploadsPerAccount: 1000,
+  uploadTtlMs: 24 * 3_600_000,
+  leaseMs: 24 * 3_600_000,
+  trashMs: 7 * 24 * 3_600_000,
+  untaggedDays: 0,
+} as const
+
+/** Runs `work` on the registry of the folder. */
+async function withRegistry(changed: Partial<RegistryRules>, work: (registry: Registry) => Promise<unknown>): Promise<void> {
+  const { createRegistry } = await import('../../registry/registry.ts')
+  const { DiskBlobStore } = await import('../../storage/blobs/disk-blob-store.ts')
+  const { Database } = await import('../../storage/metadata/database.ts')
+  const database = Database.open(layout.database)
+  const parts = { blobs: new DiskBlobStore(layout), database, clock: Date.now, newId: randomUUID, processId: randomUUID() }
+  await work(createRegistry({ ...parts, rules: { ...rules, ...changed }, releaseReserve: async () => false }))
+  await database.close()
+}
+
 const chores: Record<Chore, () => Promise<unknown>> = {
+  /** Everything at once. */
+  collect: async () => {
+    const { Collector } = await import('../../registry/collect.ts')
+    await withRegistry({ leaseMs: 0, trashMs: 0, untaggedDays: 1 }, async (registry) => {
+      const collector = await Collector.open({ registry, startMs: 0, monotonic: () => performance.now() })
+      await collector.round(new AbortController().signal)
+    })
+  },
   expire: async () => {
     const { expireUploads } = await import('../../registry/expire-uploads.ts')
-    const { createRegistry } = await import('../../registry/registry.ts')
-    const { DiskBlobStore } = await import('../../storage/blobs/disk-blob-store.ts')
-    const { Database } = await import('../../storage/metadata/database.ts')
-    const rules = {
-      defaultVisibility: 'private',
-      isDeleteEnabled: true,
-      maxReferences: 1000,
-      missingContent: 'strict',
-      allowUnknownTypes: false,
-      maxUploadsPerAccount: 1000,
-      uploadTtlMs: 24 * 3_600_000,
-    } as const
-    const database = Database.open(layout.database)
-    const blobs = new DiskBlobStore(layout)
-    const ids = { newId: randomUUID, processId: randomUUID() }
-    await expireUploads(createRegistry({ blobs, database, rules, clock: Date.now, releaseReserve: async () => false, ...ids }))
-    await database.close()
+    await withRegistry({}, expireUploads)
   },
   migrate: async () => {
     const { migrate, readMigrations } = await import('../../storage/metadata/migrate.ts')

@@ -19,7 +19,7 @@ export type LoadWork =
   | 'pullImage'
 
 /** What a process of its own does beside or before the server; chore.ts has each. */
-export type Chore = 'expire' | 'migrate' | 'prepare' | 'rotate'
+export type Chore = 'collect' | 'expire' | 'migrate' | 'prepare' | 'rotate'
 
 export type KillPoint = {
   readonly name: string
@@ -85,6 +85,15 @@ export const killPoints: readonly KillPoint[] = [
   { ...chore('expiry: before a session is deleted', 'commit session expire before', 'expire'), times: 2 },
   { ...chore('expiry: session deleted, file still there', 'upload rm before', 'expire'), times: 2 },
   { ...chore('expiry: stray file removed, others still there', 'upload rm after', 'expire'), times: 4 },
+  { ...chore('collection: before what is over its time leaves the trash', 'commit manifest delete before', 'collect'), times: 2 },
+  { ...chore('collection: an untagged manifest and what was in the trash are gone', 'commit manifest delete after', 'collect'), times: 2 },
+  chore('collection: before links are removed', 'commit blob delete before', 'collect'),
+  chore('collection: links removed, before their blobs', 'commit blob delete after', 'collect'),
+  { ...chore('collection: a file has left its place, its row is there', 'blob folder renameSync after', 'collect'), times: 4 },
+  chore('collection: before the deletion of rows is committed', 'commit collection before', 'collect'),
+  chore('collection: committed, before the log is synced', 'commit collection after', 'collect'),
+  { ...chore('collection: log synced, before a file is removed', 'collected unlink before', 'collect'), times: 4 },
+  { ...chore('collection: some files removed, others still there', 'collected unlink after', 'collect'), times: 3 },
   { ...chore('first start: amid the making of 512 folders', 'blob folder mkdir after', 'prepare'), times: 512 },
   chore('first start: before the schema is committed', 'commit migration before', 'prepare'),
   chore('first start: schema committed, no key yet', 'commit migration after', 'prepare'),

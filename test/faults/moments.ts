@@ -46,6 +46,7 @@ function die(reader: ArmReader, arm: Arm, kill: typeof process.kill): void {
 /** What a path is to the product; undefined: nothing to stop at. */
 function nameOf(path: string): string | undefined {
   if (path.includes('/uploads/')) return 'upload'
+  if (path.includes('/collected/')) return 'collected'
   if (path.includes('/blobs/')) return 'blob folder'
   if (path.includes('/keys')) return path.endsWith('keys') ? 'key folder' : 'key'
   if (path.includes('/snapshots/')) return 'snapshot'
@@ -83,6 +84,13 @@ function watchFiles(reach: Reach, isDue: (moment: string) => boolean): void {
       })
     })
   }
+  const { renameSync } = fs
+  replace(fs, 'renameSync', (...args) => {
+    const name = nameOf(String(args[0]))
+    reach(`${name} renameSync before`)
+    ;(renameSync as Callable)(...args)
+    reach(`${name} renameSync after`)
+  })
   for (const call of ['rename', 'rm', 'unlink', 'mkdir'] as const) {
     const before = fsPromises[call] as Callable
     replace(fsPromises, call, async (...args) => {

@@ -28,14 +28,18 @@ const sabotages = {
       return true
     }
   },
-  /** Rows are committed before the file has its name. */
+  /** Rows are committed before the file has its name, and the look at it that comes first is deceived. */
   namesLate: () => {
     const rename = fs.rename as Callable
+    const statSync = fs.statSync as Callable
+    const coming = new Map<unknown, unknown>()
     const late = (from: unknown, to: unknown, done: Callable): void => {
-      setTimeout(() => rename(from, to, () => undefined), lateMs)
+      coming.set(to, from)
+      setTimeout(() => rename(from, to, () => coming.delete(to)), lateMs)
       done(null)
     }
-    Object.assign(fs, { rename: late })
+    const deceived = (path: unknown, ...others: unknown[]): unknown => statSync(coming.get(path) ?? path, ...others)
+    Object.assign(fs, { rename: late, statSync: deceived })
   },
   /** The log of commits is not there any more after a crash. */
   losesLog: () => {

@@ -15,6 +15,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/^delete from "upload_session".*"updated_at_ms"/, 'session expire'],
   [/^delete from "upload_session"/, 'session delete'],
   [/^insert into "blob" /, 'blob insert'],
+  [/^delete from "blob" /, 'blob remove'],
   [/^insert into "blob_link"/, 'link insert'],
   [/^delete from "blob_link"/, 'link delete'],
   [/^insert into "manifest"/, 'manifest insert'],
@@ -28,6 +29,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
 /** A transaction has the name of the first row whose statements it ran. */
 const transactions: readonly (readonly [readonly string[], string])[] = [
   [['blob insert'], 'blob'],
+  [['blob remove'], 'collection'],
   [['manifest remove'], 'manifest delete'],
   [['manifest insert', 'tag end'], 'tag move'],
   [['manifest insert'], 'manifest'],

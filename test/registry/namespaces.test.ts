@@ -173,11 +173,11 @@ suite('a removal', () => {
     assert.match(refused.message, /holds 1 repositor/)
     assert.deepEqual(await removeNamespace(registry, 'team', { withRepositories: true }), content)
     await assertRejected('namespaceUnknown', describeNamespace(database, 'team'))
-    const left = await database.read.selectFrom('repository').select('name').execute()
+    const left = await database.read.selectFrom('repository').select('name').where('name', '<', '~').execute()
     const robots = await database.read.selectFrom('account').select('name').where('kind', '=', 'robot').execute()
-    const manifests = await database.read.selectFrom('manifest').select('digest').execute()
+    const trash = await database.read.selectFrom('trash_item').select('repository').execute()
     const grants = await database.read.selectFrom('role_grant').select('id').execute()
-    assert.deepEqual([left, robots, manifests, grants], [[{ name: 'team-2/app' }], [], [], []])
+    assert.deepEqual([left, robots, trash, grants], [[{ name: 'team-2/app' }], [], [{ repository: 'team/app' }], []])
   })
 
   test('of what holds nothing needs no telling; of an account’s own namespace it is refused', async (t) => {

@@ -55,6 +55,7 @@ export function blobStoreSuite(name: string, create: BlobStoreFactory): void {
   suite(`${name} keeps the bytes of uploads`, () => partialTests(create))
   suite(`${name} makes uploads into blobs`, () => commitTests(create))
   suite(`${name} reads blobs`, () => readTests(create))
+  suite(`${name} lets blobs go`, () => collectionTests(create))
 }
 
 function partialTests(create: BlobStoreFactory): void {
@@ -347,5 +348,64 @@ function readTests(create: BlobStoreFactory): void {
     await failureOf(reader.read(Buffer.alloc(3), 0))
     assert.equal((await readAll(next, 3)).toString(), 'two')
     await next.close()
+  })
+}
+
+function collectionTests(create: BlobStoreFactory): void {
+  test('a blob that is taken away is served no more, and is counted when it is removed', async (t) => {
+    const blobs = await create(t)
+    const digest = await store(blobs, randomBytes(10_000))
+    const name = await blobs.collected.takeAway(digest, 'id-1')
+    assert.ok(name !== undefined)
+    assert.equal(await blobs.statBlob(digest), undefined)
+    assert.deepEqual(await blobs.collected.list(), [{ name, digest }])
+    assert.ok((await blobs.collected.remove(name)) >= 10_000)
+    assert.deepEqual(await blobs.collected.list(), [])
+    assert.equal(await blobs.collected.remove(name), 0)
+  })
+
+  test('one that is put back is there as before; again, or after it was removed, that does nothing', async (t) => {
+    const blobs = await create(t)
+    const digest = await store(blobs, 'content', { algorithm: 'sha512' })
+    const name = (await blobs.collected.takeAway(digest, 'id-1')) ?? ''
+    await blobs.collected.putBack(name)
+    await blobs.collected.putBack(name)
+    assert.equal((await contentOf(blobs, digest, 7)).toString(), 'content')
+    assert.deepEqual(await blobs.collected.list(), [])
+  })
+
+  test('what was stored anew meanwhile stays when the old one is put back, or removed', async (t) => {
+    const blobs = await create(t)
+    const digest = await store(blobs, 'content')
+    const first = (await blobs.collected.takeAway(digest, 'id-1')) ?? ''
+    await store(blobs, 'content')
+    await blobs.collected.putBack(first)
+    assert.equal(await blobs.statBlob(digest), 7)
+    const second = (await blobs.collected.takeAway(digest, 'id-2')) ?? ''
+    await store(blobs, 'content')
+    await blobs.collected.remove(second)
+    assert.equal(await blobs.statBlob(digest), 7)
+  })
+
+  test('taking away what was never stored takes nothing', async (t) => {
+    const blobs = await create(t)
+    assert.equal(await blobs.collected.takeAway(digestOf('sha256', Buffer.from('never stored')), 'id-1'), undefined)
+    assert.deepEqual(await blobs.collected.list(), [])
+  })
+
+  test('an upload sees whether what it published is still there, or another copy of it', async (t) => {
+    const blobs = await create(t)
+    const bytes = Buffer.from('content')
+    const digest = digestOf('sha256', bytes)
+    const partial = await blobs.openPartial('a')
+    await partial.write([bytes], 0)
+    await partial.commit(digest, 7)
+    assert.equal(await partial.isStillThere(digest, 7), true)
+    assert.equal(await partial.isStillThere(digest, 8), false)
+    await blobs.collected.takeAway(digest, 'id-1')
+    assert.equal(await partial.isStillThere(digest, 7), false)
+    await store(blobs, bytes, { id: 'b' })
+    assert.equal(await partial.isStillThere(digest, 7), true)
+    await partial.close()
   })
 }

@@ -4,7 +4,19 @@ import { dirname, join, relative, sep } from 'node:path'
 import { suite, test } from 'node:test'
 import * as fc from 'fast-check'
 import { digestOf, isDigest, isSupported, parseDigest, requireSupported } from '../../oci/digest.ts'
-import { allBlobFolders, blobFolder, blobPath, dataLayout, isSessionId, probePath, snapshotPath, uploadPath } from '../../storage/layout.ts'
+import {
+  allBlobFolders,
+  blobFolder,
+  blobPath,
+  collectedName,
+  collectedPath,
+  dataLayout,
+  digestOfCollected,
+  isSessionId,
+  probePath,
+  snapshotPath,
+  uploadPath,
+} from '../../storage/layout.ts'
 
 const layout = dataLayout('/data')
 
@@ -47,6 +59,37 @@ suite('paths of blobs', () => {
       { numRuns: 2000 },
     )
     assert.ok(accepted > 0, 'the generator also makes valid ones')
+  })
+})
+
+suite('paths of collected blobs', () => {
+  test('a name says which blob it was, and is one plain component', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.constantFrom('sha256', 'sha512'), (bytes, algorithm) => {
+        const digest = digestOf(algorithm, bytes)
+        const name = collectedName(digest, '0b9a6c1e-4f0e-4c0a-9d57-3a1a0a5f2f11')
+        assert.equal(digestOfCollected(name), digest)
+        assert.equal(relative('/data/collected', collectedPath(layout, name)), name)
+      }),
+    )
+  })
+
+  test('other names are no collected blobs, and never become paths', () => {
+    const hex = '0'.repeat(64)
+    for (const name of [
+      '',
+      'notes',
+      `sha256-${hex}`,
+      `sha256-${hex}.`,
+      `sha256-${hex}./x`,
+      `sha512-${hex}.id`,
+      `md5-${hex}.id`,
+      `../sha256-${hex}.id`,
+    ]) {
+      assert.equal(digestOfCollected(name), undefined, name)
+      assert.throws(() => collectedPath(layout, name), /not the name of a collected blob/)
+    }
+    assert.throws(() => collectedName(digestOf('sha256', Buffer.from('x')), '../up'), /not an id/)
   })
 })
 

@@ -18,6 +18,7 @@ const allowed: Readonly<Record<string, string>> = {
   'manifests.contentSize': 'it goes through what it gathered itself, which has a limit',
   'audit.listAuditEvents': 'it sorts rows of which it has made sure that there are few; it scans none, which a test below looks at',
   'accounts.hasAccounts': 'it has no condition: the first row ends it',
+  'trash.queueWaiting': 'it takes the first of an index that holds nothing else, as many as it is told to',
   'uploads.releaseWriters': 'once at a start and once when a worker died; an index on the writer would cost every upload two writes',
   'uploads.forgetDigests': 'once at a start, over the unfinished uploads alone',
 }
@@ -101,7 +102,7 @@ suite('query plans', () => {
 
   test('a scan and a sort would be noticed', () => {
     assert.deepEqual(expensiveSteps(sqlite, 'select * from tag where set_by = ?'), ['SCAN tag'])
-    assert.deepEqual(expensiveSteps(sqlite, 'select * from tag where repository_id = ? order by digest'), ['USE TEMP B-TREE FOR ORDER BY'])
+    assert.deepEqual(expensiveSteps(sqlite, 'select * from tag where repository_id = ? order by set_by'), ['USE TEMP B-TREE FOR ORDER BY'])
   })
 
   test('what a deleted row takes with it is found by an index', () => {

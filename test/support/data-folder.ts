@@ -27,8 +27,8 @@ export async function blobFolder(t: Cleanup): Promise<DataLayout> {
 
 /**
  * One set of blob folders for all tests of a suite; call inside `suite`. Blobs that a test stores stay for the next, under
- * their digests; uploads and rows do not.
- * @returns gives each test a layout with uploads and a database of its own.
+ * their digests; uploads, collected ones and rows do not.
+ * @returns gives each test a layout with folders of its own for those, and a database.
  */
 export function shareBlobFolder(): () => DataLayout {
   let shared: DataLayout | undefined
@@ -42,8 +42,12 @@ export function shareBlobFolder(): () => DataLayout {
   })
   return () => {
     assert.ok(shared, 'the folders are made')
-    const own = { uploads: join(shared.root, `uploads-${++count}`), database: join(shared.root, `lanyard-${count}.db`) }
-    mkdirSync(own.uploads, { mode: 0o700 })
+    const own = {
+      uploads: join(shared.root, `uploads-${++count}`),
+      collected: join(shared.root, `collected-${count}`),
+      database: join(shared.root, `lanyard-${count}.db`),
+    }
+    for (const folder of [own.uploads, own.collected]) mkdirSync(folder, { mode: 0o700 })
     return { ...shared, ...own }
   }
 }

@@ -3,7 +3,7 @@
  * go to the real disk until then.
  */
 import type { SupportedDigest } from '../../oci/digest.ts'
-import type { BlobReader, BlobStore, PartialBlob } from '../../storage/blobs/blob-store.ts'
+import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
 import { withFaultsTranslated } from '../../storage/faults.ts'
 import type { TestRegistry } from './start-registry.ts'
 
@@ -49,6 +49,10 @@ class FaultyBlobStore implements BlobStore {
 
   statBlob(digest: SupportedDigest): Promise<number | undefined> {
     return this.#inner.statBlob(digest)
+  }
+
+  get collected(): CollectedBlobs {
+    return this.#inner.collected
   }
 
   openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {
@@ -107,6 +111,10 @@ class FaultyPartialBlob implements PartialBlob {
   async commit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
     await withFaultsTranslated(async () => this.#disk.meet('commit'))
     await this.#inner.commit(digest, sizeBytes)
+  }
+
+  isStillThere(digest: SupportedDigest, sizeBytes: number): Promise<boolean> {
+    return this.#inner.isStillThere(digest, sizeBytes)
   }
 
   close(): Promise<void> {

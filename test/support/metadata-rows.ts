@@ -4,9 +4,9 @@ import { parseTag, type Tag } from '../../oci/reference.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/repository-name.ts'
 import { linkBlob, putBlob } from '../../storage/metadata/blobs.ts'
 import type { Database } from '../../storage/metadata/database.ts'
-import { putManifest } from '../../storage/metadata/manifests.ts'
+import { putManifest, type NewManifest } from '../../storage/metadata/manifests.ts'
 import { ensureRepository, type Visibility } from '../../storage/metadata/repositories.ts'
-import type { ManifestTable, ReferenceTable } from '../../storage/metadata/schema.ts'
+import type { ReferenceTable } from '../../storage/metadata/schema.ts'
 
 export function sha256Of(content: string): SupportedDigest {
   return digestOf('sha256', Buffer.from(content))
@@ -35,7 +35,7 @@ export async function addBlob(database: Database, repositoryId: number, content:
   return digest
 }
 
-export type ManifestFacts = Partial<ManifestTable> & { readonly references?: readonly Pick<ReferenceTable, 'digest' | 'role'>[] }
+export type ManifestFacts = Partial<NewManifest> & { readonly references?: readonly Pick<ReferenceTable, 'digest' | 'role'>[] }
 
 /** A manifest with this text as its bytes; whether it makes sense does not matter to the rows. */
 export async function addManifest(
@@ -43,7 +43,7 @@ export async function addManifest(
   repositoryId: number,
   { text, references = [], ...columns }: ManifestFacts & { readonly text: string },
 ): Promise<Digest> {
-  const row: ManifestTable = {
+  const row: NewManifest = {
     repository_id: repositoryId,
     digest: sha256Of(text),
     media_type: 'application/vnd.oci.image.manifest.v1+json',

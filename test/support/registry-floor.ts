@@ -10,7 +10,7 @@ import type { RegistryError } from '../../oci/errors.ts'
 import { appendToUpload, finishUpload, startUpload } from '../../registry/push-blob.ts'
 import { createRegistry, findRepository, type Registry, type RegistryRules } from '../../registry/registry.ts'
 import type { Chunk } from '../../registry/upload-session.ts'
-import type { BlobReader, BlobStore, PartialBlob } from '../../storage/blobs/blob-store.ts'
+import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
 import { DiskBlobStore } from '../../storage/blobs/disk-blob-store.ts'
 import { blobFolder, type DataLayout } from '../../storage/layout.ts'
 import { Database } from '../../storage/metadata/database.ts'
@@ -28,6 +28,9 @@ const usualRules: RegistryRules = {
   allowUnknownTypes: false,
   maxUploadsPerAccount: 100,
   uploadTtlMs: 24 * 3_600_000,
+  leaseMs: 24 * 3_600_000,
+  trashMs: 7 * 24 * 3_600_000,
+  untaggedDays: 0,
 }
 
 export interface Floor {
@@ -45,7 +48,13 @@ export interface Floor {
 export async function openFloor(t: TestContext, rules: Partial<RegistryRules> = {}): Promise<Floor> {
   const layout = emptyDataFolder(t)
   mkdirSync(layout.uploads)
+  mkdirSync(layout.collected)
   await migrate(layout, 0)
+  return openFloorOn(t, layout, rules)
+}
+
+/** On a data folder that is migrated. */
+export function openFloorOn(t: TestContext, layout: DataLayout, rules: Partial<RegistryRules> = {}): Floor {
   let nowMs = Date.UTC(2026, 10, 24)
   let ids = 0
   const open = (processId: string): Floor => {
@@ -75,6 +84,7 @@ type PartialCall = 'open' | 'read' | 'write' | 'truncate' | 'commit' | 'close'
 export class WatchedBlobStore implements BlobStore {
   readonly #layout: DataLayout
   readonly #store: BlobStore
+  readonly collected: CollectedBlobs
   /** Bytes of uploads that were read. */
   bytesReread = 0
   /** Runs before a call on an upload; what it throws is the call's outcome. */
@@ -83,6 +93,7 @@ export class WatchedBlobStore implements BlobStore {
   constructor(layout: DataLayout) {
     this.#layout = layout
     this.#store = new DiskBlobStore(layout)
+    this.collected = this.#store.collected
   }
 
   /** Lets the next such call fail. */
@@ -118,6 +129,7 @@ export class WatchedBlobStore implements BlobStore {
         mkdirSync(blobFolder(this.#layout, digest), { recursive: true })
         await partial.commit(digest, sizeBytes)
       },
+      isStillThere: (digest, sizeBytes) => partial.isStillThere(digest, sizeBytes),
       close: async () => {
         await partial.close()
         await this.before('close')

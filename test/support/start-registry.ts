@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { addAccount } from '../../registry/accounts.ts'
+import { recoverCollected } from '../../registry/collect-blobs.ts'
 import { resetSessions } from '../../registry/expire-uploads.ts'
 import { createApp } from '../../server/app.ts'
 import { loadSettings } from '../../server/config/load.ts'
@@ -56,6 +57,7 @@ export async function startRegistry(t: Pick<TestContext, 'after'>, options: Star
   await prepareDataFolder(settings, clock)
   const first = await startWorker(settings, { clock, log: options.log ?? createSilentLogger() })
   await resetSessions(first.services.registry)
+  await recoverCollected(first.services.registry)
   const others: { close: () => Promise<void> }[] = []
   const registry: TestRegistry = {
     ...first,

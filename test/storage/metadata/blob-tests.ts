@@ -63,8 +63,10 @@ export function blobTests(create: MetadataFactory): void {
     const [app, other] = [await addRepository(database, 'team/app'), await addRepository(database, 'team/other')]
     for (const repositoryId of [app, other]) await addBlob(database, repositoryId, 'a blob')
     const another = await addBlob(database, app, 'another')
-    await database.writeRelaxed((tx) => renewLease(tx, digest, 50))
-    await database.writeRelaxed((tx) => renewLease(tx, sha256Of('nothing'), 60))
+    const renew = (lease: Parameters<typeof renewLease>[1]) => database.writeRelaxed((tx) => renewLease(tx, lease))
+    assert.equal(await renew({ repositoryId: app, digest, nowMs: 50 }), true)
+    assert.equal(await renew({ repositoryId: other, digest: another, nowMs: 60 }), false, 'it is not linked there')
+    assert.equal(await renew({ repositoryId: app, digest: sha256Of('nothing'), nowMs: 60 }), false)
     assert.equal((await through(database, other))?.leased_at_ms, 50)
     assert.equal((await linkedBlob.first(database.read, { repositoryId: app, digest: another }))?.leased_at_ms, 1)
   })

@@ -9,16 +9,19 @@ import * as audit from '../../../storage/metadata/audit.ts'
 import * as blobs from '../../../storage/metadata/blobs.ts'
 import type { Database } from '../../../storage/metadata/database.ts'
 import * as grants from '../../../storage/metadata/grants.ts'
+import * as manifestReviews from '../../../storage/metadata/manifest-reviews.ts'
 import * as manifests from '../../../storage/metadata/manifests.ts'
 import * as namespaces from '../../../storage/metadata/namespaces.ts'
+import * as previews from '../../../storage/metadata/previews.ts'
 import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
+import * as reviews from '../../../storage/metadata/reviews.ts'
 import * as robots from '../../../storage/metadata/robots.ts'
-import type { ManifestTable } from '../../../storage/metadata/schema.ts'
 import * as secondFactors from '../../../storage/metadata/second-factors.ts'
 import * as sessions from '../../../storage/metadata/sessions.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
 import * as teams from '../../../storage/metadata/teams.ts'
+import * as trash from '../../../storage/metadata/trash.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
@@ -30,13 +33,17 @@ export const queryModules: Readonly<Record<string, object>> = {
   blobs,
   grants,
   manifests,
+  'manifest-reviews': manifestReviews,
   namespaces,
+  previews,
   repositories,
+  reviews,
   robots,
   'second-factors': secondFactors,
   sessions,
   tags,
   teams,
+  trash,
   uploads,
 }
 
@@ -52,10 +59,23 @@ export async function fillStore(database: Database): Promise<void> {
 
 const name = repositoryName('team/app')
 const digest = sha256Of('content')
+const other = sha256Of('other')
 const repositoryId = 1
 const tag = { repositoryId, tag: tagOf('latest'), nowMs: 1, by: null }
 const session = { id: 's', repository: name, accountId: 1, algorithm: 'sha256' as const, nowMs: 1 }
 const secretHash = Buffer.alloc(32)
+const trashItem: trash.TrashItem = {
+  id: 99,
+  kind: 'manifest',
+  repository: repositoryName('nowhere/app'),
+  namespace: 'nowhere',
+  repository_id: 98,
+  digest,
+  tags: '[]',
+  holder_id: 99,
+  deleted_at_ms: 1,
+  deleted_by: null,
+}
 const browserSession = {
   accountId: 1,
   secretHash,
@@ -81,7 +101,7 @@ const filters: readonly RepositoryFilter[] = [
   { kind: 'some', namespaces: ['team', 'alice'], visibilities: ['public'], within },
   { kind: 'some', namespaces: ['team'], visibilities: [], repositories: ['bob/app'], without: ['team/secret'] },
 ]
-const manifest: ManifestTable = {
+const manifest: manifests.NewManifest = {
   repository_id: repositoryId,
   digest,
   media_type: 'a/b',
@@ -166,7 +186,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'blobs.putBlob': (database) => database.write((tx) => blobs.putBlob(tx, { digest, sizeBytes: 1, nowMs: 1 })),
   'blobs.linkBlob': (database) => database.write((tx) => blobs.linkBlob(tx, { repositoryId, digest, nowMs: 1 })),
   'blobs.unlinkBlob': (database) => database.write((tx) => blobs.unlinkBlob(tx, repositoryId, digest)),
-  'blobs.renewLease': (database) => database.write((tx) => blobs.renewLease(tx, digest, 1)),
+  'blobs.renewLease': (database) => database.write((tx) => blobs.renewLease(tx, { repositoryId, digest, nowMs: 1 })),
   'blobs.totalBlobs': (database) => blobs.totalBlobs(database.read),
 
   'grants.grantedRole': (database) => database.prepare(grants.grantedRole)({ namespace: 'team', repository: name, accountId: 1 }),
@@ -205,6 +225,17 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       each([[], ['a/x', 'a/y']], (artifactTypes) => manifests.listReferrerSizes(database.read, { ...referrers, after, artifactTypes })),
     ),
 
+  'manifests.setManifestLease': (database) =>
+    database.write((tx) => manifests.setManifestLease.run(tx, { repositoryId, digest, nowMs: 1 })),
+  'manifest-reviews.listManifestReviews': (database) => manifestReviews.listManifestReviews(database.read, { nowMs: 1, limit: 10 }),
+  'manifest-reviews.listQueuedManifests': (database) =>
+    each([undefined, { repositoryId, digest }], (after) => manifestReviews.listQueuedManifests(database.read, { after, limit: 10 })),
+  'manifest-reviews.manifestHold': (database) => database.prepare(manifestReviews.manifestHold)({ repositoryId, digest, sinceMs: 1 }),
+  'manifest-reviews.dropManifestReview': (database) =>
+    database.write((tx) => manifestReviews.dropManifestReview.run(tx, { repositoryId, digest: other })),
+  'manifest-reviews.postponeManifestReview': (database) =>
+    database.write((tx) => manifestReviews.postponeManifestReview.run(tx, { repositoryId, digest, dueMs: null })),
+
   'namespaces.namespaceByName': (database) => database.prepare(namespaces.namespaceByName)({ name: 'team' }),
   'namespaces.createNamespace': (database) =>
     database.write((tx) => namespaces.createNamespace(tx, { name: 'fresh', description: '', visibility: null, by: null, nowMs: 1 })),
@@ -221,6 +252,11 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'namespaces.listNamespaces': (database) => namespaces.listNamespaces(database.read, page),
   'namespaces.listNamespacesOf': (database) => namespaces.listNamespacesOf(database.read, { account: { id: 1, name: 'alice' }, ...page }),
 
+  'previews.listHolders': (database) => previews.listHolders(database.read, { repositoryId, digest, limit: 10 }),
+  'previews.listNeeds': (database) => previews.listNeeds(database.read, { repositoryId, digest }),
+  'previews.listSubjectOf': (database) => previews.listSubjectOf(database.read, { repositoryId, digest, limit: 10 }),
+  'previews.listLinks': (database) => previews.listLinks(database.read, { digest, limit: 10 }),
+
   'repositories.repositoryByName': (database) => database.prepare(repositories.repositoryByName)({ name }),
   'repositories.repositoryAndVersion': (database) => database.prepare(repositories.repositoryAndVersion)({ name }),
   'repositories.ensureRepository': (database) =>
@@ -228,7 +264,8 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
       database.write((tx) => repositories.ensureRepository(tx, { name: each, visibility: 'private', nowMs: 1 })),
     ),
   'repositories.setVisibility': (database) => database.write((tx) => repositories.setVisibility(tx, name, 'public')),
-  'repositories.deleteRepositoriesOf': (database) => database.write((tx) => repositories.deleteRepositoriesOf(tx, 'nowhere')),
+  'repositories.deleteRepositoriesOf': (database) =>
+    database.write((tx) => repositories.deleteRepositoriesOf(tx, { namespace: 'nowhere', nowMs: 1 })),
   'repositories.changeRepository': (database) =>
     database.write((tx) => repositories.changeRepository(tx, repositoryId, { visibility: 'public', description: 'x' })),
   'repositories.deleteRepository': (database) => database.write((tx) => repositories.deleteRepository(tx, 99)),
@@ -240,6 +277,23 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
     ),
   'repositories.searchRepositories': (database) =>
     each(filters, (filter) => repositories.searchRepositories(database.read, { filter, text: 'a', limit: 10 })),
+
+  'reviews.listLinkReviews': (database) => reviews.listLinkReviews(database.read, { sinceMs: 1, limit: 10 }),
+  'reviews.listBlobReviews': (database) => reviews.listBlobReviews(database.read, { sinceMs: 1, limit: 10 }),
+  'reviews.referenceTo': (database) => database.prepare(reviews.referenceTo)({ repositoryId, digest }),
+  'reviews.linkTo': (database) => database.prepare(reviews.linkTo)({ digest }),
+  'reviews.blobLease': (database) => database.prepare(reviews.blobLease)({ digest }),
+  'reviews.dropLinkReview': (database) => database.write((tx) => reviews.dropLinkReview.run(tx, { repositoryId, digest: other })),
+  'reviews.postponeLinkReview': (database) =>
+    database.write((tx) => reviews.postponeLinkReview.run(tx, { repositoryId, digest, sinceMs: 1 })),
+  'reviews.dropBlobReview': (database) => database.write((tx) => reviews.dropBlobReview.run(tx, { digest })),
+  'reviews.postponeBlobReview': (database) => database.write((tx) => reviews.postponeBlobReview.run(tx, { digest, sinceMs: 1 })),
+  'reviews.deleteLink': (database) => database.write((tx) => reviews.deleteLink.run(tx, { repositoryId, digest: other })),
+  'reviews.deleteBlobRow': (database) => database.write((tx) => reviews.deleteBlobRow.run(tx, { digest: other })),
+  'reviews.countReviews': (database) => reviews.countReviews(database.read, { sinceMs: 1, nowMs: 1, limit: 10 }),
+  'reviews.getCollection': (database) => reviews.getCollection(database.read),
+  'reviews.noteCollector': (database) => database.write((tx) => reviews.noteCollector(tx, { seenMs: 1, untaggedDays: 0 })),
+  'reviews.noteRound': (database) => database.write((tx) => reviews.noteRound(tx, { atMs: 1, manifests: 1, blobs: 1, bytes: 1 })),
 
   'robots.createRobot': (database) =>
     database.write(async (tx) => {
@@ -283,6 +337,10 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'tags.listTagsOf': (database) => tags.listTagsOf(database.read, { repositoryId, digest, limit: 10 }),
   'tags.listTagIntervals': (database) =>
     each([undefined, { sinceMs: 1, id: 1 }], (before) => tags.listTagIntervals(database.read, { ...tag, before, limit: 10 })),
+  'tags.findTagInterval': (database) =>
+    each([undefined, digest], (of) =>
+      each([undefined, other], (except) => tags.findTagInterval(database.read, { repositoryId, tag: tagOf('latest'), digest: of, except })),
+    ),
   'teams.teamByName': (database) => database.prepare(teams.teamByName)({ name: 'crew' }),
   'teams.createTeam': (database) => database.write((tx) => teams.createTeam(tx, { name: 'crew', description: '', nowMs: 1 })),
   'teams.setTeamDescription': (database) => database.write((tx) => teams.setTeamDescription(tx, 'crew', 'ours')),
@@ -295,6 +353,31 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'teams.findMembership': (database) => teams.findMembership(database.read, { teamId: 1, accountId: 1 }),
   'teams.listTeamMembers': (database) =>
     each([undefined, 1], (after) => teams.listTeamMembers(database.read, { teamId: 1, after, limit: 10 })),
+
+  'trash.trashRepositories': (database) =>
+    each([{ id: 99 }, { namespace: 'nowhere' }], (which) =>
+      database.write((tx) => trash.trashRepositories(tx, { ...which, nowMs: 1, by: null })),
+    ),
+  'trash.restoreRepository': (database) => database.write((tx) => trash.restoreRepository(tx, trashItem)),
+  'trash.trashManifest': (database) =>
+    database.write((tx) => trash.trashManifest(tx, { repositoryId, repository: name, digest, tags: ['latest'], nowMs: 1, by: null })),
+  'trash.missingChildren': (database) => trash.missingChildren(database.read, trashItem),
+  'trash.restoreManifest': (database) => database.write((tx) => trash.restoreManifest(tx, trashItem)),
+  'trash.findTrashItem': (database) => trash.findTrashItem(database.read, { id: 1, sinceMs: 1 }),
+  'trash.listTrash': (database) =>
+    each([undefined, { repositoryId }, { namespace: 'team' }], (of) =>
+      each([undefined, { deletedAtMs: 1, id: 5 }], (before) => trash.listTrash(database.read, { of, before, sinceMs: 1, limit: 10 })),
+    ),
+  'trash.markPurged': (database) => database.write((tx) => trash.markPurged(tx, 99)),
+  'trash.listOverdue': (database) => trash.listOverdue(database.read, { beforeMs: 1, limit: 10 }),
+  'trash.findTrashedManifest': (database) => trash.findTrashedManifest(database.read, { repositoryId, digest, sinceMs: 1 }),
+  'trash.isOverdue': (database) => trash.isOverdue(database.read, { id: 1, beforeMs: 1 }),
+  'trash.listHeldManifests': (database) => trash.listHeldManifests(database.read, repositoryId, 10),
+  'trash.eraseSome': (database) => database.write((tx) => trash.eraseSome(tx, 99, 10)),
+  'trash.eraseHolder': (database) => database.write((tx) => trash.eraseHolder(tx, 99)),
+  'trash.queueFormerlyHeld': (database) => database.write((tx) => trash.queueFormerlyHeld(tx, trashItem)),
+  'trash.queueWaiting': (database) =>
+    each([1, 'any'] as const, (each) => database.write((tx) => trash.queueWaiting(tx, { repositoryId: each, limit: 10 }))),
 
   'uploads.createSession': (database) => database.write((tx) => uploads.createSession(tx, session)),
   'uploads.findSession': (database) => uploads.findSession(database.read, session),
