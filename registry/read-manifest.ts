@@ -1,16 +1,30 @@
 /**
  * Resolving a reference to the exact bytes that were pushed, and deleting tags and manifests.
  */
-import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { algorithmOf, digestOf, isSupported, type Digest } from '../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Reference } from '../oci/reference.ts'
 import { deleteManifest } from '../storage/metadata/manifests.ts'
 import type { ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
 import { currentTag, endTag, endTagsOf } from '../storage/metadata/tags.ts'
+import { quarantineManifest } from './quarantine.ts'
 import { writeToFree, type Registry } from './registry.ts'
 
-/** @throws {RegistryError} nameUnknown, manifestUnknown */
+/**
+ * For who wants to know whether it must be pushed: a damaged one must.
+ * @throws {RegistryError} nameUnknown, manifestUnknown
+ */
+export async function resolveToPush(registry: Registry, repository: RepositoryRow | undefined, reference: Reference): Promise<ManifestRow> {
+  try {
+    return await resolveManifest(registry, repository, reference)
+  } catch (error) {
+    if (!isRegistryError(error, 'manifestDamaged')) throw error
+    throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  }
+}
+
+/** @throws {RegistryError} nameUnknown, manifestUnknown, manifestDamaged */
 export async function resolveManifest(
   registry: Registry,
   repository: RepositoryRow | undefined,
@@ -23,7 +37,27 @@ export async function resolveManifest(
       ? await reads.manifestByTag({ repositoryId: repository.id, tag: reference.tag })
       : await reads.manifestByDigest({ repositoryId: repository.id, digest: reference.digest })
   if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  if (manifest.content.length === 0) throw damaged(manifest)
+  if (registry.suspects.isAnything) await requireSound(registry, repository.id, manifest)
   return manifest
+}
+
+/** The first read after a stop that was none in order. */
+async function requireSound(registry: Registry, repositoryId: number, manifest: ManifestRow): Promise<void> {
+  const { digest, content } = manifest
+  const key = `${repositoryId} ${digest}`
+  if (!registry.suspects.isSuspect(key)) return
+  if (!isSupported(digest) || digestOf(algorithmOf(digest), content) === digest) return registry.suspects.noteSound(key)
+  try {
+    await quarantineManifest(registry, { repositoryId, digest }, content)
+  } catch (error) {
+    if (!isRegistryError(error, 'storageFull') && !isRegistryError(error, 'storageFailed')) throw error
+  }
+  throw damaged(manifest)
+}
+
+function damaged({ digest }: ManifestRow): RegistryError {
+  return new RegistryError('manifestDamaged', { detail: { digest } })
 }
 
 export interface Deletion {

@@ -12,12 +12,13 @@ import * as me from './me.ts'
 import type { Operation } from './operation.ts'
 import * as repositories from './repositories.ts'
 import * as robots from './robots.ts'
+import * as scrub from './scrub.ts'
 import * as sessions from './sessions.ts'
 import * as tags from './tags.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
-const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, robots, accounts, audit]
+const files = [me, credentials, accessTokens, sessions, repositories, tags, manifests, robots, accounts, audit, scrub]
 
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */
 export const apiOperations: readonly Operation[] = inOrder(files.flatMap((file): Operation[] => Object.values(file)))

@@ -7,7 +7,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import { manifestLocation } from '../../oci/locations.ts'
 import { isTag, parseReference, parseTag, type Reference, type Tag } from '../../oci/reference.ts'
 import { pushManifest } from '../../registry/push-manifest.ts'
-import { deleteByReference, resolveManifest } from '../../registry/read-manifest.ts'
+import { deleteByReference, resolveManifest, resolveToPush } from '../../registry/read-manifest.ts'
 import type { Handler } from '../http/exchange.ts'
 import { queryOf } from '../http/query.ts'
 import { matchesEtag, replyBytes, replyEmpty, setHeaders } from '../http/reply.ts'
@@ -15,7 +15,9 @@ import { readBody } from '../http/request-body.ts'
 
 /** Accept is ignored: what is stored is served, and never converted. */
 export const getManifest: Handler<'manifest'> = async ({ ctx, services, repository, target }) => {
-  const manifest = await resolveManifest(services.registry, repository, referenceToRead(target.reference))
+  // Who asks by HEAD wants to know whether it must be pushed.
+  const resolve = ctx.method === 'HEAD' ? resolveToPush : resolveManifest
+  const manifest = await resolve(services.registry, repository, referenceToRead(target.reference))
   setHeaders(ctx, {
     'Docker-Content-Digest': manifest.digest,
     ETag: `"${manifest.digest}"`,

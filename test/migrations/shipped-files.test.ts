@@ -13,6 +13,7 @@ const shipped: Readonly<Record<string, string>> = {
   '0002-access.sql': 'ff107d868439c588cd8105ae5e9b0cbf2fe2c6997e979d04f7840be3b90adf2d',
   '0003-recovery-codes.sql': '8b4fbd8a8f2971fd3077ee78ffaa7768f0c0defb102312b7faba6f87da558263',
   '0004-collection.sql': '8e34ce9bf287775bc8a8b8b0a46534e2876f55950abc8917a7b5872bc507f7a1',
+  '0005-scrub.sql': 'b1e845127fa3bda84b57b214e568010cd4ec33d365d5fcdce47cc87b66560e09',
 }
 
 suite('the shipped steps', () => {
