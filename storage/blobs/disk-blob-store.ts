@@ -49,7 +49,7 @@ export class DiskBlobStore implements BlobStore {
   constructor(layout: DataLayout, { reserveBytes = 0, directFromBytes = 128 * 1024 * 1024 }: DiskBlobStoreOptions = {}) {
     this.#layout = layout
     this.collected = new CollectedFiles(layout)
-    this.inspection = new InspectedFiles(layout, (digest, sizeBytes) => this.openBlob(digest, sizeBytes))
+    this.inspection = new InspectedFiles(layout, { openBlob: (digest, sizeBytes) => this.openBlob(digest, sizeBytes) })
     this.#directFromBytes = directFromBytes
     this.#health = new DiskHealth({
       folder: layout.root,

@@ -24,13 +24,24 @@ export class InspectedFiles implements BlobInspection {
   readonly #layout: DataLayout
   readonly #openBlob: (digest: SupportedDigest, sizeBytes: number) => Promise<BlobReader>
   readonly #folders: readonly string[]
+  readonly #onLooked: () => void
   /** Of their own, made at the first scrub: those of uploads are for uploads. */
   readonly #buffers = new AlignedBuffers()
 
-  /** @param openBlob of the store: the usual way to open a blob. */
-  constructor(layout: DataLayout, openBlob: (digest: SupportedDigest, sizeBytes: number) => Promise<BlobReader>) {
+  /**
+   * @param parts.openBlob of the store: the usual way to open a blob
+   * @param parts.onLooked the moment before a file is set aside: for tests, which meet it with the work of others
+   */
+  constructor(
+    layout: DataLayout,
+    parts: {
+      readonly openBlob: (digest: SupportedDigest, sizeBytes: number) => Promise<BlobReader>
+      readonly onLooked?: () => void
+    },
+  ) {
     this.#layout = layout
-    this.#openBlob = openBlob
+    this.#openBlob = parts.openBlob
+    this.#onLooked = parts.onLooked ?? (() => undefined)
     this.#folders = allBlobFolders(layout)
   }
 
@@ -43,6 +54,7 @@ export class InspectedFiles implements BlobInspection {
       const path = blobPath(this.#layout, digest)
       const found = faultOf(statSync(path, { throwIfNoEntry: false }), bad)
       if (found === undefined || found === 'missing') return found
+      this.#onLooked()
       const kept = quarantinedPath(this.#layout, digest, bad.id)
       if (!unless('ENOENT', () => renameSync(path, kept))) return 'missing'
       const taken = faultOf(statSync(kept), bad)
