@@ -119,6 +119,10 @@ class Scrub {
 
   async #passed(cursor: string): Promise<void> {
     this.#progress.cursor = cursor
+    await this.#noteSometimes()
+  }
+
+  async #noteSometimes(): Promise<void> {
     if (this.#parts.monotonic() - this.#notedMs >= noteEveryMs) await this.note()
   }
 
@@ -195,6 +199,7 @@ class Scrub {
     this.#progress.bytes += bytes
     this.#parts.onRead?.(bytes)
     await this.#pace.spend(bytes)
+    await this.#noteSometimes()
   }
 
   async #readManifests(): Promise<void> {
