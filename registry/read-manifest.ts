@@ -11,11 +11,27 @@ import { currentTag, endTag, endTagsOf } from '../storage/metadata/tags.ts'
 import { quarantineManifest } from './quarantine.ts'
 import { writeToFree, type Registry } from './registry.ts'
 
+/** Of an index of images; beyond that a client asks for the parts by themselves. */
+const neededAtMost = 10_000
+
 /**
- * For who wants to know whether it must be pushed: a damaged one must.
+ * Whether the manifest is there. Some clients (oras, crane) send nothing of an image whose manifest is there: to those who are about to push,
+ * one that is damaged, or that needs something damaged, is not.
  * @throws {RegistryError} nameUnknown, manifestUnknown
  */
-export async function resolveToPush(registry: Registry, repository: RepositoryRow | undefined, reference: Reference): Promise<ManifestRow> {
+export async function resolveForHead(
+  registry: Registry,
+  repository: RepositoryRow | undefined,
+  { reference, isPushing }: { readonly reference: Reference; readonly isPushing: boolean },
+): Promise<ManifestRow> {
+  const manifest = await resolveUndamaged(registry, repository, reference)
+  if (!isPushing || !repository) return manifest
+  const need = { repositoryId: repository.id, digest: manifest.digest, limit: neededAtMost }
+  if (await registry.reads.damagedNeed(need)) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  return manifest
+}
+
+async function resolveUndamaged(registry: Registry, repository: RepositoryRow | undefined, reference: Reference): Promise<ManifestRow> {
   try {
     return await resolveManifest(registry, repository, reference)
   } catch (error) {

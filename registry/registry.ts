@@ -11,7 +11,7 @@ import { contentSize, manifestByDigest, manifestByTag } from '../storage/metadat
 import { repositoryByName, type RepositoryRow, type Visibility } from '../storage/metadata/repositories.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
-import { quarantinedLink } from '../storage/metadata/scrubs.ts'
+import { damagedNeed, quarantinedLink } from '../storage/metadata/scrubs.ts'
 import { LiveHashes } from './live-hashes.ts'
 import { PlatformMemory } from './platform-memory.ts'
 import { Suspects } from './suspects.ts'
@@ -101,6 +101,7 @@ function prepareReads(database: Database) {
     manifestByTag: database.prepare(manifestByTag),
     contentSize: database.prepare(contentSize),
     quarantinedLink: database.prepare(quarantinedLink),
+    damagedNeed: database.prepare(damagedNeed),
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { algorithmOf, digestFromHex, digestOf, isSupported, type Digest, type SupportedDigest } from '../oci/digest.ts'
-import { isRegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { BlobReader } from '../storage/blobs/blob-store.ts'
 import { systemCode } from '../storage/faults.ts'
 import {
@@ -35,12 +35,16 @@ const sliceBytes = 1024 * 1024
 const batch = 100
 /** How often it is written down how far the scrub has come. */
 const noteEveryMs = 1000
+/** Rather a disk that was not mounted than so much damage; each costs a durable row and an event of the audit log. */
+const usualMissingInARow = 1000
 
 export interface ScrubParts {
   readonly registry: Registry
   readonly bytesPerSecond: number
   /** Milliseconds, never going back. */
   readonly monotonic: () => number
+  /** After so many blobs without a file, one after the other, it stops: 1,000 if not given. */
+  readonly missingInARow?: number
   /** Told of bytes that were read. */
   readonly onRead?: (bytes: number) => void
 }
@@ -86,6 +90,7 @@ class Scrub {
   readonly #progress: Progress
   readonly #buffer = Buffer.allocUnsafeSlow(sliceBytes)
   #notedMs: number
+  #missing = 0
 
   constructor(parts: ScrubParts, run: ScrubRunRow, signal: AbortSignal) {
     const { state: _state, started_at_ms: _started, finished_at_ms: _finished, ...progress } = run
@@ -165,11 +170,17 @@ class Scrub {
 
   async #condemn(bad: BadBlob): Promise<void> {
     const verdict = await quarantineBlob(this.#registry, bad)
-    if (verdict.kind === 'damaged' && verdict.isNew) this.#progress.found++
+    if (verdict.kind !== 'damaged' || !verdict.isNew) return
+    this.#progress.found++
+    this.#missing = verdict.fault === 'missing' ? this.#missing + 1 : 0
+    const { missingInARow = usualMissingInARow } = this.#parts
+    if (this.#missing < missingInARow) return
+    throw new RegistryError('storageFailed', { cause: new Error(`${this.#missing} blobs in a row have no file: is the disk mounted?`) })
   }
 
   /** A blob that was in quarantine and whose file is back: a disk was mounted again, or a copy came from a backup. */
   async #acquit(digest: SupportedDigest, sizeBytes: number): Promise<void> {
+    this.#missing = 0
     const { database, blobs } = this.#registry
     if (!(await quarantineOf.first(database.read, { digest }))) return
     await database.write(async (tx) => {

@@ -74,13 +74,17 @@ export async function listQuarantine(db: Reader, page: { after: string; limit: n
     .execute()
 }
 
-/** Names of repositories that link the blob. */
+/** What was deleted is in a repository of such a name, which no client can push to. */
+const deleted = '~%'
+
+/** Names of repositories that link the blob, without what was deleted. */
 export async function listRepositoriesOf(db: Reader, digest: Digest, limit: number): Promise<RepositoryName[]> {
   const rows = await db
     .selectFrom('blob_link')
     .innerJoin('repository', 'repository.id', 'blob_link.repository_id')
     .select('repository.name')
     .where('blob_link.digest', '=', digest)
+    .where('repository.name', 'not like', deleted)
     .limit(limit)
     .execute()
   return rows.map(({ name }) => name as RepositoryName)
@@ -93,7 +97,7 @@ export interface DamagedManifestRow {
   readonly size_bytes: number
 }
 
-/** Manifests whose content was taken away because it was damaged. */
+/** Manifests whose content was taken away because it was damaged, without those that were deleted. */
 export async function listDamagedManifests(db: Reader, limit: number): Promise<DamagedManifestRow[]> {
   return db
     .selectFrom('manifest')
@@ -101,10 +105,31 @@ export async function listDamagedManifests(db: Reader, limit: number): Promise<D
     .select(['manifest.repository_id as repositoryId', 'repository.name as repository', 'manifest.digest', 'manifest.size_bytes'])
     .where(sql`length(manifest.content)`, '=', sql`0`)
     .where('manifest.repository_id', '>=', 0)
+    .where('repository.name', 'not like', deleted)
     .limit(limit)
     .$castTo<DamagedManifestRow>()
     .execute()
 }
+
+/**
+ * Something damaged that a manifest needs, directly or through the manifests that it lists: itself, a blob or one of these. At most `limit`
+ * references are followed. Where nothing is damaged it looks no further than that.
+ */
+export const damagedNeed = new Statement<{ repositoryId: number; digest: Digest; limit: number }, { digest: Digest }>((db, value) => ({
+  compile: () =>
+    sql<{ digest: Digest }>`with recursive need (digest) as (
+        select ${value('digest')} where exists (select 1 from quarantine) or exists (select 1 from manifest where length(content) = 0)
+        union
+        select reference.digest from need
+          cross join reference on reference.repository_id = ${value('repositoryId')} and reference.manifest_digest = need.digest
+        limit ${value('limit')}
+      )
+      select need.digest from need
+      where exists (select 1 from quarantine where quarantine.digest = need.digest)
+        or exists (select 1 from manifest
+          where manifest.repository_id = ${value('repositoryId')} and manifest.digest = need.digest and length(content) = 0)
+      limit 1`.compile(db),
+}))
 
 export interface BlobToRead {
   readonly digest: Digest

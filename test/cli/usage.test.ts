@@ -9,6 +9,7 @@ import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
+import { addScrubCommands } from '../../cli/scrub.ts'
 import { addServeCommand } from '../../cli/serve.ts'
 import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
@@ -29,6 +30,7 @@ function everyCommand(): Command[] {
   addTagCommands(program)
   addKeyCommands(program)
   addAuditCommands(program)
+  addScrubCommands(program)
   addConfigCommands(program)
   addCompletionCommand(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
@@ -43,6 +45,7 @@ test('these are the commands', () => {
     'user',
     'user add',
     'user list',
+    'user show',
     'user passwd',
     'user disable',
     'user enable',
@@ -70,15 +73,19 @@ test('these are the commands', () => {
     'robot',
     'robot create',
     'robot list',
+    'robot show',
+    'robot change',
+    'robot rotate',
     'robot disable',
     'robot enable',
     'robot remove',
-    'robot rotate',
     'token',
     'token create',
     'token list',
-    'token revoke',
+    'token show',
+    'token change',
     'token rotate',
+    'token revoke',
     'repo',
     'repo list',
     'repo show',
@@ -97,6 +104,9 @@ test('these are the commands', () => {
     'audit',
     'audit list',
     'audit export',
+    'scrub',
+    'scrub run',
+    'scrub status',
     'config',
     'config print',
     'config check',
@@ -135,7 +145,7 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'config'])
+  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'scrub', 'config'])
     assert.match(program.stdout, new RegExp(`^ {2}${name}[| ]`, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)

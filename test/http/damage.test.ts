@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { suite, test, type TestContext } from 'node:test'
 import { parseDigest } from '../../oci/digest.ts'
+import { Collector } from '../../registry/collect.ts'
 import { continueScrub } from '../../registry/scrub.ts'
 import { getScrubStatus, noteStart, requestScrub } from '../../registry/scrub-status.ts'
 import { blobPath, dataLayout } from '../../storage/layout.ts'
 import type { SupportedDigest } from '../../oci/digest.ts'
-import { Client, expectStatus, sha256, type PushedImage } from '../support/client.ts'
+import { Client, descriptorOf, expectStatus, indexType, manifestType, sha256, type PushedImage } from '../support/client.ts'
 import { cutShort, everyDamage, flipBit, remove, type Damage } from '../support/damage.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
 
@@ -121,6 +122,24 @@ suite('a blob in quarantine', () => {
     assert.equal((await pull(client, 'team/app', layer)).status, 500)
   })
 
+  test('makes whoever is about to push find neither its manifest nor an index that lists that; whoever pulls still does', async (t) => {
+    const { registry, client, image } = await withDamagedLayer(t)
+    const index = { schemaVersion: 2, mediaType: indexType, manifests: [descriptorOf(image.text, manifestType)] }
+    await expectStatus(await client.putManifest('team/app', 'all', index), 201)
+    const other = await client.pushImage('team/app', 'other', ['whole'])
+    const holder = async (actions: string) => {
+      const { bytes } = await client.call('GET', `/token?scope=repository:team/app:${actions}`)
+      return new Client(registry, `Bearer ${(JSON.parse(bytes.toString()) as { token: string }).token}`)
+    }
+    const [pusher, puller] = [await holder('pull,push'), await holder('pull')]
+    const head = async (by: Client, reference: string) => (await by.call('HEAD', `/v2/team/app/manifests/${reference}`)).status
+    for (const reference of ['v1', image.digest, 'all', sha256(JSON.stringify(index))])
+      assert.deepEqual([await head(pusher, reference), await head(puller, reference), await head(client, reference)], [404, 200, 200])
+    assert.equal(await head(pusher, other.digest), 200)
+    await pushAsDocker(pusher, 'team/app', 'a layer')
+    for (const reference of ['v1', 'all']) assert.equal(await head(pusher, reference), 200)
+  })
+
   test('does not make the registry unready, which says so all the same, until it is healed', async (t) => {
     const { registry, client } = await withDamagedLayer(t)
     const metrics = async () => {
@@ -148,6 +167,24 @@ suite('a blob in quarantine', () => {
       [{ digest: layer, sizeBytes: 7, foundAt: '', fault: 'content', repositories: ['team/app'] }],
     )
   })
+})
+
+test('what was deleted and collected is pushed again and pulled, without a restart, damaged in between or not', async (t) => {
+  const registry = await startRegistry(t)
+  const client = new Client(registry)
+  for (let round = 0; round < 4; round++) {
+    const image = await client.pushImage('team/app', 'v1', ['a layer'])
+    const [layer = ''] = image.layers
+    assert.equal((await pull(client, 'team/app', layer)).bytes.toString(), 'a layer')
+    if (round % 2 === 1) damageBlob(registry, layer, flipBit())
+    if (round === 3) await scrub(registry)
+    await expectStatus(await client.call('DELETE', `/v2/team/app/manifests/${image.digest}`), 202)
+    registry.advance(1000 * 3_600_000)
+    const collector = await Collector.open({ registry: registry.services.registry, startMs: 0, monotonic: () => performance.now() })
+    assert.equal((await collector.round(new AbortController().signal)).blobs, 2)
+    assert.equal((await client.call('HEAD', `/v2/team/app/blobs/${layer}`)).status, 404)
+    assert.deepEqual(await faultsOf(registry), [])
+  }
 })
 
 suite('without a scrub', () => {

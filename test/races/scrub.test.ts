@@ -1,6 +1,7 @@
 /** The scrub amid the work of others: uploads of the same blob, collectors, mounts, pulls and a second scrub, at every moment between its parts. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import { Collector } from '../../registry/collect.ts'
 import { appendToUpload, finishUpload, mountBlob } from '../../registry/push-blob.ts'
@@ -281,6 +282,17 @@ suite('a file whose row is about to come', () => {
     assert.equal(await statBlob(floor.registry, await getRepository(floor.registry, name), sha256Of('stray')), 5)
   })
 
+  test('stays when another copy takes its place after it was found old', async (t) => {
+    const floor = await withOneBlob(t)
+    writeBlob(floor, 'stray')
+    floor.advance(25 * hour)
+    const placed = [0, floor.now()]
+    t.mock.method(floor.blobs.inspection, 'placedAtMs', async () => placed.shift())
+    await scrub(floor.registry)
+    assert.deepEqual(placed, [], 'it was looked at twice')
+    assert.ok(existsSync(blobPath(floor.layout, sha256Of('stray'))))
+  })
+
   test('stays when the row comes after it was found without one and before it is removed', async (t) => {
     const floor = await withOneBlob(t)
     const other = floor.another('other')
@@ -299,6 +311,12 @@ suite('a file whose row is about to come', () => {
     assert.ok(existsSync(blobPath(floor.layout, stray)))
   })
 })
+
+function writeBlob({ layout }: Floor, text: string): void {
+  const path = blobPath(layout, sha256Of(text))
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+}
 
 /** Nothing needs it any more, and its lease is over. */
 async function deleteBlobLater(floor: Floor): Promise<void> {

@@ -8,7 +8,7 @@ import { digestOf } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { pushManifest } from '../../registry/push-manifest.ts'
 import { openBlob, statBlob } from '../../registry/read-blob.ts'
-import { resolveManifest, resolveToPush } from '../../registry/read-manifest.ts'
+import { resolveForHead, resolveManifest } from '../../registry/read-manifest.ts'
 import { continueScrub, type ScrubParts } from '../../registry/scrub.ts'
 import { getScrubStatus, isAnythingDamaged, noteStart, openDueScrub, requestScrub } from '../../registry/scrub-status.ts'
 import { blobPath } from '../../storage/layout.ts'
@@ -16,7 +16,7 @@ import type { ScrubRunRow } from '../../storage/metadata/scrubs.ts'
 import { everyDamage, flipBit, remove } from '../support/damage.ts'
 import { repositoryName, sha256Of, tagOf } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
-import { getRepository, openFloor, pushBlob, type Floor } from '../support/registry-floor.ts'
+import { getRepository, openFloor, pushBlob, withWrites, type Floor } from '../support/registry-floor.ts'
 
 const day = 24 * 3_600_000
 const name = 'team/app'
@@ -130,7 +130,7 @@ suite('a scrub finds', () => {
       { kind: 'tag' as const, tag: tagOf('v1') },
     ]) {
       await assertRejected('manifestDamaged', resolveManifest(floor.registry, app, reference))
-      await assertRejected('manifestUnknown', resolveToPush(floor.registry, app, reference))
+      await assertRejected('manifestUnknown', resolveForHead(floor.registry, app, { reference, isPushing: false }))
     }
     const { manifests } = await getScrubStatus(floor.registry, 7)
     assert.deepEqual(
@@ -299,6 +299,58 @@ suite('a scrub is due', () => {
     await scrub(floor)
     assert.equal(await unclean(), null)
   })
+})
+
+test('many blobs in a row without a file are rather a disk that is not mounted: the scrub stops, and can go on', async (t) => {
+  const floor = await openFloor(t)
+  const digests = []
+  for (let count = 0; count < 8; count++) digests.push(await pushBlob(floor.registry, name, `content ${count}`))
+  for (const digest of digests) remove(blobPath(floor.layout, digest))
+  const error = await assertRejected('storageFailed', scrub(floor, { missingInARow: 5 }))
+  assert.match(String(error.cause), /5 blobs in a row have no file: is the disk mounted/)
+  assert.equal((await damagedIn(floor)).length, 5)
+  assert.equal((await scrub(floor, { missingInARow: 5 }))?.found, 8)
+  for (let count = 0; count < 8; count++) place(floor, `content ${count}`)
+  await scrub(floor)
+  assert.deepEqual(await damagedIn(floor), [], 'and takes all back when it is')
+})
+
+test('a judge that was killed with the file in his hands leaves a blob that is missing, and nothing is thrown away', async (t) => {
+  const floor = await openFloor(t)
+  const digest = await pushBlob(floor.registry, name, 'content')
+  flipBit()(blobPath(floor.layout, digest))
+  const { copy } = await floor.blobs.openBlob(digest, 7)
+  await floor.blobs.inspection.setAside(digest, { id: 'killed', sizeBytes: 7, copy })
+  assert.equal((await scrub(floor))?.found, 1)
+  assert.deepEqual(await damagedIn(floor), [{ digest, fault: 'missing' }])
+  assert.equal(readdirSync(floor.layout.quarantine).length, 1)
+  await pushBlob(floor.registry, name, 'content')
+  assert.deepEqual(await damagedIn(floor), [])
+})
+
+test('a disk that takes no rows serves nothing damaged either, and says that it is damaged', async (t) => {
+  const floor = await openFloor(t)
+  const { digest: manifest } = await pushImage(floor)
+  const [missing, flipped] = [await pushBlob(floor.registry, name, 'missing'), await pushBlob(floor.registry, name, 'flipped')]
+  remove(blobPath(floor.layout, missing))
+  flipBit()(blobPath(floor.layout, flipped))
+  await floor.database.write((tx) =>
+    tx
+      .updateTable('manifest')
+      .set({ content: Buffer.from('wrong') })
+      .execute(),
+  )
+  for (let starts = 0; starts < 2; starts++) await noteStart(floor.registry)
+  await floor.registry.suspects.refresh(floor.database.read)
+  const full = { write: () => Promise.reject(new RegistryError('storageFull')) }
+  const registry = { ...floor.registry, database: withWrites(floor.database, full) }
+  const app = await getRepository(floor.registry, name)
+  await assertRejected('blobDamaged', openBlob(registry, app, missing))
+  const reader = await openBlob(registry, app, flipped)
+  await assertRejected('blobDamaged', reader.read(Buffer.alloc(7), 0))
+  await reader.close()
+  await assertRejected('manifestDamaged', resolveManifest(registry, app, { kind: 'digest', digest: manifest }))
+  assert.deepEqual(await damagedIn(floor), [], 'nothing could be noted')
 })
 
 test('a disk that fails as a whole condemns nothing; one place of it that cannot be read is damage', async (t) => {

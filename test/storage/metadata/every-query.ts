@@ -281,6 +281,7 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'scrubs.listQuarantine': (database) => scrubs.listQuarantine(database.read, page),
   'scrubs.listRepositoriesOf': (database) => scrubs.listRepositoriesOf(database.read, digest, 10),
   'scrubs.listDamagedManifests': (database) => scrubs.listDamagedManifests(database.read, 10),
+  'scrubs.damagedNeed': (database) => database.prepare(scrubs.damagedNeed)({ repositoryId, digest, limit: 10 }),
   'scrubs.listBlobsAfter': (database) => scrubs.listBlobsAfter(database.read, page),
   'scrubs.knownBlobs': (database) => scrubs.knownBlobs(database.read, [digest, other]),
   'scrubs.listManifestsAfter': (database) => scrubs.listManifestsAfter(database.read, { after: { repositoryId, digest }, limit: 10 }),
