@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { suite, test, type TestContext } from 'node:test'
 import { parseDigest } from '../../oci/digest.ts'
+import { parseRepositoryName } from '../../oci/repository-name.ts'
 import { Collector } from '../../registry/collect.ts'
+import { findRepository } from '../../registry/registry.ts'
 import { continueScrub } from '../../registry/scrub.ts'
 import { getScrubStatus, noteStart, requestScrub } from '../../registry/scrub-status.ts'
 import { blobPath, dataLayout } from '../../storage/layout.ts'
@@ -96,10 +98,11 @@ suite('a blob in quarantine', () => {
   })
 
   test('cannot be mounted, with a source or without: the client gets a session to send it', async (t) => {
-    const { client, layer } = await withDamagedLayer(t)
+    const { registry, client, layer } = await withDamagedLayer(t)
     for (const from of ['&from=team/app', '']) {
       const answer = await client.call('POST', `/v2/team/web/blobs/uploads/?mount=${layer}${from}`)
       assert.equal(answer.status, 202)
+      assert.equal(await findRepository(registry.services.registry, parseRepositoryName('team/web')), undefined, 'nothing is made for it')
     }
     const own = await client.call('POST', `/v2/team/app/blobs/uploads/?mount=${layer}&from=team/app`)
     assert.equal(own.status, 202, 'nor within its own repository')
