@@ -4,9 +4,11 @@
  */
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
+import { totalBlobs } from '../storage/metadata/blobs.ts'
 import type { Database } from '../storage/metadata/database.ts'
 import {
   findScrubRun,
+  finishScrubRun,
   getServerState,
   listDamagedManifests,
   listQuarantine,
@@ -69,7 +71,17 @@ export async function requestScrub({ database, clock }: Pick<Registry, 'database
 export async function openDueScrub(registry: Registry, everyDays: number): Promise<void> {
   if (everyDays === 0 || (await findScrubRun(registry.database.read, 'open'))) return
   const finished = await findScrubRun(registry.database.read, 'finished')
+  if (finished === undefined && (await totalBlobs(registry.database.read)).blobs === 0) return countAsRead(registry)
   if (finished === undefined || finished.started_at_ms + everyDays * dayMs <= registry.clock()) await requestScrub(registry)
+}
+
+/** A new store has nothing to read, and its first minutes are for its users. */
+async function countAsRead({ database, clock }: Registry): Promise<void> {
+  const nowMs = clock()
+  await database.writeRelaxed(async (tx) => {
+    await openScrubRun(tx, nowMs)
+    await finishScrubRun(tx, nowMs)
+  })
 }
 
 /** Before the workers start. @returns whether the last server did not end in order */

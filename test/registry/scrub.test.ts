@@ -264,6 +264,7 @@ suite('a scrub is due', () => {
 
   test('at the first start, then so many days after the last one began, with 0 never', async (t) => {
     const floor = await openFloor(t)
+    await pushBlob(floor.registry, name, 'content')
     await openDueScrub(floor.registry, 0)
     assert.equal(await isOpen(floor), false)
     await openDueScrub(floor.registry, 7)
@@ -277,6 +278,13 @@ suite('a scrub is due', () => {
       await openDueScrub(floor.registry, 7)
       assert.equal(await isOpen(floor), isDue)
     }
+  })
+
+  test('on a new store, which has nothing to read, not at the first start', async (t) => {
+    const floor = await openFloor(t)
+    await openDueScrub(floor.registry, 7)
+    assert.equal(await isOpen(floor), false)
+    assert.equal((await getScrubStatus(floor.registry, 7)).nextAtMs, floor.now() + 7 * day)
   })
 
   test('when it is asked for, and one at a time', async (t) => {
