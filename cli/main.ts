@@ -17,6 +17,7 @@ import { addKeyCommands } from './keys.ts'
 import { addNamespaceCommands } from './namespace.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addRobotCommands } from './robot.ts'
+import { addScrubCommands } from './scrub.ts'
 import { addServeCommand } from './serve.ts'
 import { addTagCommands } from './tag.ts'
 import { addTeamCommands } from './team.ts'
@@ -46,6 +47,7 @@ addTrashCommands(program)
 addCollectionCommands(program)
 addKeyCommands(program)
 addAuditCommands(program)
+addScrubCommands(program)
 addConfigCommands(program)
 addCompletionCommand(program)
 

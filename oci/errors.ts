@@ -85,6 +85,7 @@ export const errorTable = {
 
   // manifests and tags
   manifestUnknown: row('MANIFEST_UNKNOWN', 404, 'the manifest is not in this repository'),
+  manifestDamaged: row('UNKNOWN', 500, 'the stored manifest is damaged and is not served: push it again to repair it'),
   manifestInvalid: row('MANIFEST_INVALID', 400, 'the manifest is not valid'),
   manifestTooLarge: row('SIZE_INVALID', 413, 'the manifest is too large'),
   manifestBlobUnknown: row('MANIFEST_BLOB_UNKNOWN', 400, 'the manifest references content that is not in this repository: push that first'),

@@ -12,6 +12,7 @@ import { findManifestSize, putManifest } from '../storage/metadata/manifests.ts'
 import { ensureRepository } from '../storage/metadata/repositories.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import { setTag } from '../storage/metadata/tags.ts'
+import { noteHealed } from './quarantine.ts'
 import type { Registry } from './registry.ts'
 
 export interface ManifestPush {
@@ -52,7 +53,12 @@ export async function pushManifest(registry: Registry, push: ManifestPush): Prom
       nowMs,
     })
     await requireContent(tx, repositoryId, mustBeHere(manifest.references, rules.missingContent))
-    await putManifest(tx, manifestRow({ push, manifest, digest, repositoryId, nowMs }), manifest.references.map(referenceRow))
+    const isHealed = await putManifest(
+      tx,
+      manifestRow({ push, manifest, digest, repositoryId, nowMs }),
+      manifest.references.map(referenceRow),
+    )
+    if (isHealed) await noteHealed(tx, registry, { kind: 'manifest', target: digest })
     for (const tag of tags) await setTag(tx, { repositoryId, tag, digest, nowMs, by: push.by })
   })
   return { digest, subject: manifest.subject?.digest }

@@ -1,17 +1,47 @@
 /**
  * Resolving a reference to the exact bytes that were pushed, and deleting tags and manifests.
  */
-import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { algorithmOf, digestOf, isSupported, type Digest } from '../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Reference } from '../oci/reference.ts'
 import { setManifestLease, type ManifestRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
 import { currentTag, endTag, endTagsOf, listTagsOf } from '../storage/metadata/tags.ts'
 import { trashManifest } from '../storage/metadata/trash.ts'
+import { quarantineManifest } from './quarantine.ts'
 import { leaseGranularityMs, renewIfPossible } from './read-blob.ts'
 import { requireStillThere, writeToFree, type Registry } from './registry.ts'
 
-/** @throws {RegistryError} nameUnknown, manifestUnknown */
+/** Of an index of images; beyond that a client asks for the parts by themselves. */
+const neededAtMost = 10_000
+
+/**
+ * Whether the manifest is there. Some clients (oras, crane) send nothing of an image whose manifest is there: to those who are about to push,
+ * one that is damaged, or that needs something damaged, is not.
+ * @throws {RegistryError} nameUnknown, manifestUnknown
+ */
+export async function resolveForHead(
+  registry: Registry,
+  repository: RepositoryRow | undefined,
+  { reference, isPushing }: { readonly reference: Reference; readonly isPushing: boolean },
+): Promise<ManifestRow> {
+  const manifest = await resolveUndamaged(registry, repository, reference)
+  if (!isPushing || !repository) return manifest
+  const need = { repositoryId: repository.id, digest: manifest.digest, limit: neededAtMost }
+  if (await registry.reads.damagedNeed(need)) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  return manifest
+}
+
+async function resolveUndamaged(registry: Registry, repository: RepositoryRow | undefined, reference: Reference): Promise<ManifestRow> {
+  try {
+    return await resolveManifest(registry, repository, reference)
+  } catch (error) {
+    if (!isRegistryError(error, 'manifestDamaged')) throw error
+    throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  }
+}
+
+/** @throws {RegistryError} nameUnknown, manifestUnknown, manifestDamaged */
 export async function resolveManifest(
   registry: Registry,
   repository: RepositoryRow | undefined,
@@ -23,9 +53,30 @@ export async function resolveManifest(
     reference.kind === 'tag'
       ? await reads.manifestByTag({ repositoryId: repository.id, tag: reference.tag })
       : await reads.manifestByDigest({ repositoryId: repository.id, digest: reference.digest })
-  const isThere = manifest && (reference.kind === 'tag' || (await keepLease(registry, repository.id, manifest)))
-  if (!isThere) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  if (!manifest) throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
+  if (manifest.content.length === 0) throw damaged(manifest)
+  if (registry.suspects.isAnything) await requireSound(registry, repository.id, manifest)
+  if (reference.kind === 'digest' && !(await keepLease(registry, repository.id, manifest)))
+    throw new RegistryError('manifestUnknown', { detail: detailOf(reference) })
   return manifest
+}
+
+/** The first read after a stop that was none in order. */
+async function requireSound(registry: Registry, repositoryId: number, manifest: ManifestRow): Promise<void> {
+  const { digest, content } = manifest
+  const key = `${repositoryId} ${digest}`
+  if (!registry.suspects.isSuspect(key)) return
+  if (!isSupported(digest) || digestOf(algorithmOf(digest), content) === digest) return registry.suspects.noteSound(key)
+  try {
+    await quarantineManifest(registry, { repositoryId, digest }, content)
+  } catch (error) {
+    if (!isRegistryError(error, 'storageFull') && !isRegistryError(error, 'storageFailed')) throw error
+  }
+  throw damaged(manifest)
+}
+
+function damaged({ digest }: ManifestRow): RegistryError {
+  return new RegistryError('manifestDamaged', { detail: { digest } })
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
  * What every use case works with: the stores, the rules an operator set, time and randomness. Built once per process by
- * the composition root; holds no state of its own but the hashes of uploads in progress, and platforms that were read before.
+ * the composition root; holds no state of its own but the hashes of uploads in progress, platforms that were read before,
+ * and what of a suspect store has been found right.
  */
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { BlobStore } from '../storage/blobs/blob-store.ts'
@@ -10,8 +11,10 @@ import { contentSize, manifestByDigest, manifestByTag } from '../storage/metadat
 import { repositoryByName, type RepositoryRow, type Visibility } from '../storage/metadata/repositories.ts'
 import type { Writer } from '../storage/metadata/schema.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
+import { damagedNeed, quarantinedLink } from '../storage/metadata/scrubs.ts'
 import { LiveHashes } from './live-hashes.ts'
 import { PlatformMemory } from './platform-memory.ts'
+import { Suspects } from './suspects.ts'
 
 /** What an operator may set about the registry itself; the settings of the same names say why. */
 export interface RegistryRules {
@@ -38,6 +41,8 @@ export interface RegistryParts {
   readonly releaseReserve: () => Promise<boolean>
   /** Milliseconds since 1970. */
   readonly clock: () => number
+  /** Told when something stored was found damaged, and when it was stored anew. */
+  readonly onDamage?: (event: 'found' | 'healed') => void
   /** Unguessable ids. */
   readonly newId: () => string
   /** Names this process in the claims it makes on upload sessions; unique among all that ever run. */
@@ -48,6 +53,7 @@ export type Registry = RegistryParts & {
   readonly platforms: PlatformMemory
   readonly reads: ReturnType<typeof prepareReads>
   readonly liveHashes: LiveHashes
+  readonly suspects: Suspects
   /** Requests that are writing to an upload session right now. */
   readonly writing: InFlight
 }
@@ -81,6 +87,7 @@ export function createRegistry(parts: RegistryParts): Registry {
     reads: prepareReads(parts.database),
     platforms: new PlatformMemory(),
     liveHashes: new LiveHashes(),
+    suspects: new Suspects(),
     writing: new InFlight(),
   }
 }
@@ -93,6 +100,8 @@ function prepareReads(database: Database) {
     manifestByDigest: database.prepare(manifestByDigest),
     manifestByTag: database.prepare(manifestByTag),
     contentSize: database.prepare(contentSize),
+    quarantinedLink: database.prepare(quarantinedLink),
+    damagedNeed: database.prepare(damagedNeed),
   }
 }
 

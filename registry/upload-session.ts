@@ -22,6 +22,7 @@ import {
   type UploadSessionRow,
 } from '../storage/metadata/uploads.ts'
 import { newLiveHash, type LiveHash } from './live-hashes.ts'
+import { healBlob } from './quarantine.ts'
 import type { Registry } from './registry.ts'
 
 /** How long a claim outlives its last sign of life; a process that died is noticed sooner, by the primary. */
@@ -178,6 +179,7 @@ export class SessionWriter {
       if (!(await this.#partial.isStillThere(digest, this.#bytesStored)))
         throw new RegistryError('blobCollected', { detail: { digest }, headers: { 'Retry-After': '1' } })
       await putBlob(tx, { digest, sizeBytes: this.#bytesStored, nowMs })
+      await healBlob(tx, this.#registry, digest)
       const repositoryId = await ensureRepository(tx, {
         name: this.#key.repository,
         visibility: rules.defaultVisibility,

@@ -8,6 +8,7 @@ import { Collector } from '../registry/collect.ts'
 import { expireUploads } from '../registry/expire-uploads.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { keepReserve } from '../storage/reserve-file.ts'
+import { runScrubs } from './scrub-job.ts'
 import type { Services } from './services.ts'
 
 const everyMs = 10 * 60_000
@@ -35,6 +36,7 @@ export function startJobs(services: Services): () => Promise<void> {
   void reserve(services)
   const ending = new AbortController()
   const collecting = collect(services, ending.signal)
+  const scrubbing = runScrubs(services, ending.signal)
   let rotating = rotate(services, ending.signal)
   const auditing = setInterval(() => {
     rotating = rotating.then(() => rotate(services, ending.signal))
@@ -42,7 +44,7 @@ export function startJobs(services: Services): () => Promise<void> {
   return async () => {
     for (const each of [timer, reserving, auditing]) clearInterval(each)
     ending.abort()
-    await Promise.all([running, rotating, collecting])
+    await Promise.all([running, rotating, collecting, scrubbing])
   }
 }
 

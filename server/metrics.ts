@@ -96,6 +96,32 @@ export const metricTable = {
     help: 'Time that a step of the collector took; others wait for at most a part of it.',
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5],
   },
+  scrubBytes: {
+    name: 'lanyard_scrub_read_bytes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Bytes that were read again to find damage.',
+  },
+  damage: {
+    name: 'lanyard_damage_total',
+    type: 'counter',
+    labels: ['event'],
+    help: 'Blobs and manifests that were found damaged, by a scrub or by a pull, and that were healed.',
+  },
+  damaged: {
+    name: 'lanyard_damaged',
+    type: 'gauge',
+    labels: [],
+    help: 'Whether anything is damaged and waits to be pushed again: 1 or 0.',
+    aggregator: 'max',
+  },
+  scrubFinished: {
+    name: 'lanyard_scrub_finished_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'When the last scrub came to its end; 0: none has.',
+    aggregator: 'max',
+  },
   workerRestarts: {
     name: 'lanyard_worker_restarts_total',
     type: 'counter',
@@ -107,6 +133,8 @@ export const metricTable = {
 const uploadOutcomes = ['stored', 'mounted', 'cancelled', 'expired', 'failed'] as const
 const loginOutcomes = ['accepted', 'refused', 'busy'] as const
 
+const damageEvents = ['found', 'healed'] as const
+
 const auditOutcomes = ['ok', 'denied', 'failed'] as const
 
 /** How an upload ended. */
@@ -114,6 +142,9 @@ export type UploadOutcome = (typeof uploadOutcomes)[number]
 
 /** How a login ended; `busy` was turned away before its password was checked. */
 export type LoginOutcome = (typeof loginOutcomes)[number]
+
+/** What became known of something stored. */
+export type DamageEvent = (typeof damageEvents)[number]
 
 /** What came of what an event of the audit log tells. */
 export type AuditedOutcome = (typeof auditOutcomes)[number]
@@ -154,6 +185,7 @@ export function createMetrics() {
   const auditEvents = counter(metricTable.auditEvents)
   const auditDropped = counter(metricTable.auditDropped)
   const recordCollection = collectionRecorder(register)
+  const scrub = scrubRecorders(register)
   const recordRequest = requestRecorder(register)
   // Present at nothing from the start: a series that begins at one shows no increase.
   for (const outcome of uploadOutcomes) uploadsFinished.inc({ outcome }, 0)
@@ -177,6 +209,7 @@ export function createMetrics() {
     recordAudit: (outcome: AuditedOutcome): void => auditEvents.inc({ outcome }),
     recordAuditDropped: (count: number): void => auditDropped.inc(count),
     recordCollection,
+    ...scrub,
     recordWorkerRestart: (): void => workerRestarts.inc(),
     /** Totals as the rows have them: the same whichever process reads them. */
     setStored: (stored: { blobs: number; bytes: number }): void => {
@@ -205,6 +238,23 @@ function collectionRecorder(register: Registry): (step: { readonly blobs: number
     blobs.inc(step.blobs)
     bytes.inc(step.bytes)
     steps.observe(tookMs / 1000)
+  }
+}
+
+function scrubRecorders(register: Registry) {
+  const read = new Counter({ ...describe(metricTable.scrubBytes), registers: [register] })
+  const damage = new Counter({ ...describe(metricTable.damage), registers: [register] })
+  const damaged = new Gauge({ ...describe(metricTable.damaged), registers: [register] })
+  const finished = new Gauge({ ...describe(metricTable.scrubFinished), registers: [register] })
+  for (const event of damageEvents) damage.inc({ event }, 0)
+  return {
+    recordScrub: (bytes: number): void => read.inc(bytes),
+    recordDamage: (event: DamageEvent): void => damage.inc({ event }),
+    /** As the rows have it. */
+    setDamage: (state: { readonly isAnythingDamaged: boolean; readonly finishedAtMs: number | null }): void => {
+      damaged.set(state.isAnythingDamaged ? 1 : 0)
+      finished.set((state.finishedAtMs ?? 0) / 1000)
+    },
   }
 }
 

@@ -8,6 +8,8 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { recoverCollected } from '../registry/collect-blobs.ts'
 import { releaseSessionsOf, resetSessions } from '../registry/expire-uploads.ts'
+import type { Registry } from '../registry/registry.ts'
+import { noteStart, noteStop } from '../registry/scrub-status.ts'
 import { DataFolderLock } from '../storage/data-folder-lock.ts'
 import { dataLayout } from '../storage/layout.ts'
 import type { Settings } from './config/settings.ts'
@@ -69,6 +71,7 @@ export class Primary {
       })
       await resetSessions(this.#services.registry)
       await recoverCollected(this.#services.registry)
+      await this.#noteStart(this.#services.registry)
       this.#prepared.resolve()
       const port = await this.#started.promise
       const stopJobs = startJobs(this.#services)
@@ -77,6 +80,7 @@ export class Primary {
     } catch (error) {
       this.#isDraining = true
       for (const worker of this.#workers.keys()) worker.process.kill('SIGKILL')
+      await this.#noteStop()
       lock.release()
       throw error
     }
@@ -182,11 +186,30 @@ export class Primary {
     )
     await Promise.all([...gone, held.stopJobs()])
     clearTimeout(late)
+    await this.#noteStop()
     await this.#services?.close()
     held.lock.release()
     this.#log.info('stopped')
     this.#log.flush()
     process.exit(0)
+  }
+
+  /** After a stop that was none in order the workers read with suspicion. A full disk must not keep anybody from pulling. */
+  async #noteStart(registry: Registry): Promise<void> {
+    try {
+      if (await noteStart(registry)) this.#log.warn('the last server did not end in order: what is read is checked until it has been once')
+    } catch (error) {
+      this.#log.error({ err: error }, 'whether the last server ended in order could not be noted')
+    }
+  }
+
+  /** What fails here costs the next start its trust, no more. */
+  async #noteStop(): Promise<void> {
+    try {
+      if (this.#services) await noteStop(this.#services.registry)
+    } catch (error) {
+      this.#log.error({ err: error }, 'the orderly end could not be noted')
+    }
   }
 
   /** A worker may be gone before it is known to be; with a callback that is no uncaught error, and its end is met elsewhere. */

@@ -17,6 +17,7 @@ import { accountDirectory } from '../registry/accounts.ts'
 import { AuditLog } from '../registry/audit.ts'
 import { createRegistry, type Registry, type RegistryRules } from '../registry/registry.ts'
 import { Rights } from '../registry/rights.ts'
+import { isAnythingDamaged } from '../registry/scrub-status.ts'
 import { SecondFactors } from '../registry/second-factor.ts'
 import { BrowserSessions } from '../registry/sessions.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
@@ -24,6 +25,7 @@ import { dataLayout } from '../storage/layout.ts'
 import { releaseReserve } from '../storage/reserve-file.ts'
 import { Database } from '../storage/metadata/database.ts'
 import { totalBlobs } from '../storage/metadata/blobs.ts'
+import { findScrubRun } from '../storage/metadata/scrubs.ts'
 import type { Settings } from './config/settings.ts'
 import { CountedAuthenticator } from './counted-authenticator.ts'
 import { OriginReader } from './http/origin.ts'
@@ -57,8 +59,8 @@ export interface Services extends Surroundings {
   readonly serviceName: string
   readonly origins: OriginReader
   readonly nextRequestId: () => string
-  /** @throws {RegistryError} shuttingDown, storageFailed, storageFull */
-  readonly checkReady: () => Promise<void>
+  /** @returns what is wrong all the same, in words. @throws {RegistryError} shuttingDown, storageFailed, storageFull */
+  readonly checkReady: () => Promise<readonly string[]>
   /** Brings the gauges that come from the rows up to date. */
   readonly measureStore: () => Promise<void>
   /** From now on not ready, so that a load balancer looks elsewhere. */
@@ -74,12 +76,14 @@ export async function createServices(settings: Settings, surroundings: Surroundi
   const registry = createRegistry({
     blobs: new DiskBlobStore(layout, { reserveBytes: settings.storage.reserveBytes }),
     releaseReserve: () => releaseReserve(layout),
+    onDamage: surroundings.metrics.recordDamage,
     database,
     rules: rulesOf(settings),
     clock,
     newId: randomUUID,
     processId: randomUUID(),
   })
+  await registry.suspects.refresh(database.read)
   const policy: PolicySettings = { isOpen: settings.access === 'open', namespaceCreation: settings.namespaces.create }
   const audit = createAuditLog(database, surroundings)
   const accounts = accountDirectory(database, new TokenUses(registry))
@@ -115,14 +119,24 @@ export async function createServices(settings: Settings, surroundings: Surroundi
       database.requireWritable()
       await registry.blobs.probe()
       await totalBlobs(database.read)
+      return (await isAnythingDamaged(database)) ? [damageWarning] : []
     },
-    measureStore: async () => surroundings.metrics.setStored(await totalBlobs(database.read)),
+    measureStore: () => measureStore(database, surroundings.metrics),
     startDraining: () => void (isDraining = true),
     close: async () => {
       await audit.close()
       await database.close()
     },
   }
+}
+
+/** Not unready: everything else can be pulled, and the damaged content pushed again. */
+const damageWarning = 'some content is damaged and is not served until it is pushed again: ask its operator to run "lanyard scrub status"'
+
+async function measureStore(database: Database, metrics: Metrics): Promise<void> {
+  metrics.setStored(await totalBlobs(database.read))
+  const finished = await findScrubRun(database.read, 'finished')
+  metrics.setDamage({ isAnythingDamaged: await isAnythingDamaged(database), finishedAtMs: finished?.finished_at_ms ?? null })
 }
 
 function createAuditLog(database: Database, { clock, log, metrics }: Surroundings): AuditLog {

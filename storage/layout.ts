@@ -9,6 +9,7 @@
  *     blobs/sha512/ab/ab…
  *     uploads/<session id>  bytes of unfinished uploads, on the same file system so that finishing is a rename
  *     collected/<digest>.<id>  blobs on their way out: of no repository any more, unlinked when that is certain
+ *     quarantine/<digest>.<id>  damaged blobs and manifests, kept for whoever looks after the registry; nothing reads or removes them
  *     uploads/.probe        there for a moment, when someone asks whether writing works
  *     keys/                 token signing keys
  *     reserve               room that is given up when the disk is full, so that deleting still works
@@ -17,7 +18,7 @@
  *
  * Path components come only from validated digests and from session ids made here, never from a request.
  */
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { algorithmOf, digestFromHex, encodedOf, type DigestAlgorithm, type SupportedDigest } from '../oci/digest.ts'
 
 export interface DataLayout {
@@ -28,6 +29,7 @@ export interface DataLayout {
   readonly blobs: string
   readonly uploads: string
   readonly collected: string
+  readonly quarantine: string
   readonly keys: string
   readonly snapshots: string
   readonly reserve: string
@@ -45,6 +47,7 @@ export function dataLayout(root: string): DataLayout {
     blobs: join(root, 'blobs'),
     uploads: join(root, 'uploads'),
     collected: join(root, 'collected'),
+    quarantine: join(root, 'quarantine'),
     keys: join(root, 'keys'),
     snapshots: join(root, 'snapshots'),
     reserve: join(root, 'reserve'),
@@ -95,6 +98,19 @@ export function collectedName(digest: SupportedDigest, id: string): string {
 export function collectedPath(layout: DataLayout, name: string): string {
   if (digestOfCollected(name) === undefined) throw new Error(`not the name of a collected blob: ${JSON.stringify(name)}`)
   return join(layout.collected, name)
+}
+
+/** Where a damaged blob or manifest is kept. @param id makes it the only one, of the same grammar as a session's */
+export function quarantinedPath(layout: DataLayout, digest: SupportedDigest, id: string): string {
+  return join(layout.quarantine, collectedName(digest, id))
+}
+
+/** The digest of a blob's file in one of allBlobFolders; undefined for other files, which are left alone. */
+export function digestOfBlobFile(folder: string, name: string): SupportedDigest | undefined {
+  const algorithm = digestAlgorithms.find((each) => each === basename(dirname(folder)))
+  if (!algorithm || name.length !== hexLengths[algorithm] || !/^[0-9a-f]+$/.test(name) || !name.startsWith(basename(folder)))
+    return undefined
+  return digestFromHex(algorithm, name)
 }
 
 /** The digest in a name that collectedName gave; undefined for other files, which are left alone. */

@@ -15,6 +15,7 @@ import * as namespaces from './namespaces.ts'
 import type { Operation } from './operation.ts'
 import * as repositories from './repositories.ts'
 import * as robots from './robots.ts'
+import * as scrub from './scrub.ts'
 import * as sessions from './sessions.ts'
 import * as tags from './tags.ts'
 import * as teams from './teams.ts'
@@ -38,6 +39,7 @@ const files = [
   accounts,
   audit,
   collection,
+  scrub,
 ]
 
 /** In the order of the documentation: by thing, path and method. Every export of these files is an operation. */

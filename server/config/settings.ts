@@ -217,6 +217,20 @@ export const settingTable = [
     doc: 'How many unfinished uploads one account may have. It stops a broken client from filling the disk with them; raise it if one account serves a very large CI and is refused with 429.',
   }),
   setting({
+    key: 'scrub.everyDays',
+    schema: wholeNumber({ min: 0, max: 365 }),
+    default: 7,
+    unit: 'days',
+    doc: 'How often everything that is stored is read again, to find what the disk has damaged while other copies still exist; 0 is never. Raise it for a store that is so large, or a disk so slow, that a scrub takes longer than that.',
+  }),
+  setting({
+    key: 'scrub.mibPerSecond',
+    schema: wholeNumber({ min: 1, max: 10_000 }),
+    default: 20,
+    unit: 'MiB per second',
+    doc: 'How fast a scrub reads at the most. 20 read 12 TiB in a week; lower it where pulls get slower meanwhile, raise it for a larger store on a fast disk.',
+  }),
+  setting({
     key: 'lists.pageSize',
     schema: wholeNumber({ min: 1, max: 100_000 }),
     default: 10_000,

@@ -5,7 +5,7 @@
 import { parseByteRanges, type ByteRange } from '../../oci/byte-range.ts'
 import { parseDigest, type Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
-import { deleteBlob as deleteBlobOf, openBlob, statBlob } from '../../registry/read-blob.ts'
+import { deleteBlob as deleteBlobOf, openBlob, statBlob, statBlobToPull } from '../../registry/read-blob.ts'
 import type { BlobReader } from '../../storage/blobs/blob-store.ts'
 import type { Context, Handler } from '../http/exchange.ts'
 import { matchesEtag, replyEmpty, setHeaders } from '../http/reply.ts'
@@ -23,7 +23,7 @@ export const headBlob: Handler<'blob'> = async ({ ctx, services, repository, tar
 export const getBlob: Handler<'blob'> = async ({ ctx, services, repository, target }) => {
   const digest = parseDigest(target.digest)
   if (matchesEtag(ctx.get('If-None-Match'), digest)) {
-    await statBlob(services.registry, repository, digest)
+    await statBlobToPull(services.registry, repository, digest)
     return replyEmpty(ctx, 304, blobHeaders(digest))
   }
   const blob = await openBlob(services.registry, repository, digest)
@@ -65,6 +65,8 @@ async function answer(ctx: Context, blob: BlobReader, ranges: 'whole' | 'unsatis
     replyEmpty(ctx, 200)
     return ctx.set('Content-Type', 'application/octet-stream')
   }
+  // A part tells nothing about the whole.
+  if (ranges !== 'whole') await blob.verify?.()
   const [first, ...others] = ranges === 'whole' ? [{ start: 0, end: sizeBytes - 1 }] : ranges
   if (!first) throw new RegistryError('internal', { cause: new Error('no range') })
   if (others.length > 0) return sendMultipart(ctx, blob, [first, ...others])

@@ -2,20 +2,26 @@
  * Manifests: GET and HEAD with the exact bytes and type that were pushed, PUT, DELETE of a tag or a manifest.
  * Spec: distribution-spec v1.1.1, "Pulling manifests" (end-3), "Pushing Manifests" (end-7), "Deleting Tags/Manifests" (end-9).
  */
-import { accountIdOf, accountNameOf } from '../../auth/identity.ts'
+import { accountIdOf, accountNameOf, type Caller } from '../../auth/identity.ts'
+import { covers } from '../../auth/scope.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { manifestLocation } from '../../oci/locations.ts'
 import { isTag, parseReference, parseTag, type Reference, type Tag } from '../../oci/reference.ts'
+import type { RepositoryName } from '../../oci/repository-name.ts'
 import { pushManifest } from '../../registry/push-manifest.ts'
-import { deleteByReference, resolveManifest } from '../../registry/read-manifest.ts'
+import { deleteByReference, resolveForHead, resolveManifest } from '../../registry/read-manifest.ts'
 import type { Handler } from '../http/exchange.ts'
 import { queryOf } from '../http/query.ts'
 import { matchesEtag, replyBytes, replyEmpty, setHeaders } from '../http/reply.ts'
 import { readBody } from '../http/request-body.ts'
 
 /** Accept is ignored: what is stored is served, and never converted. */
-export const getManifest: Handler<'manifest'> = async ({ ctx, services, repository, target }) => {
-  const manifest = await resolveManifest(services.registry, repository, referenceToRead(target.reference))
+export const getManifest: Handler<'manifest'> = async ({ ctx, services, caller, repository, target }) => {
+  const reference = referenceToRead(target.reference)
+  const manifest =
+    ctx.method === 'HEAD'
+      ? await resolveForHead(services.registry, repository, { reference, isPushing: isPushing(caller, target.name) })
+      : await resolveManifest(services.registry, repository, reference)
   setHeaders(ctx, {
     'Docker-Content-Digest': manifest.digest,
     ETag: `"${manifest.digest}"`,
@@ -53,6 +59,11 @@ export const deleteManifest: Handler<'manifest'> = async ({ ctx, services, repos
     by: accountNameOf(caller.identity) ?? null,
   })
   replyEmpty(ctx, 202)
+}
+
+/** Clients ask for a token to push when they push, and for none when they pull. */
+function isPushing({ access = [] }: Caller, name: RepositoryName): boolean {
+  return covers(access, { type: 'repository', name, action: 'push' })
 }
 
 /** What is no tag cannot be there: reading it is "not found", where writing it is a fault of the request. */

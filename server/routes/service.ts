@@ -23,8 +23,8 @@ export function getHealth(ctx: Context): void {
 
 /** It can read its rows and write its folder, and is not about to stop. */
 export async function getReadiness(ctx: Context, services: Services): Promise<void> {
-  await services.checkReady()
-  replyText(ctx, 'ready\n')
+  const warnings = await services.checkReady()
+  replyText(ctx, ['ready', ...warnings.map((text) => `warning: ${text}`), ''].join('\n'))
 }
 
 /** Prometheus text over all workers: for administrators, or whoever holds the metrics token. */

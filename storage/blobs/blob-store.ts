@@ -20,6 +20,9 @@ export interface BlobStore {
   /** Blobs on their way out. */
   readonly collected: CollectedBlobs
 
+  /** What looking for damage needs. */
+  readonly inspection: BlobInspection
+
   /** Opens the bytes of an upload session for writing, creating them when there are none; the caller closes it. */
   openPartial(id: string): Promise<PartialBlob>
 
@@ -59,8 +62,41 @@ export interface CollectedBlobs {
   list(): Promise<readonly { readonly name: string; readonly digest: SupportedDigest }[]>
 }
 
+/** Finding what is wrong with the blobs, and keeping what is. */
+export interface BlobInspection {
+  /**
+   * Takes a damaged blob from its place and keeps it, within the transaction that records it.
+   * @param bad.sizeBytes what the rows say
+   * @param bad.copy the one that was read and found wrong; undefined: none was, and only the size can tell
+   * @param bad.id of this damage alone
+   * @returns what is wrong with what lies there; undefined: nothing that is known, it was stored anew meanwhile
+   * @throws {RegistryError} storageFailed
+   */
+  setAside(
+    digest: SupportedDigest,
+    bad: { readonly id: string; readonly sizeBytes: number; readonly copy: string | undefined },
+  ): Promise<'missing' | 'size' | 'copy' | undefined>
+  /** Keeps damaged bytes that were no blob. @throws {RegistryError} storageFull, storageFailed */
+  keepBytes(digest: SupportedDigest, id: string, bytes: Uint8Array): Promise<void>
+  /** Opens a blob so that its bytes come from the disk, not from memory, where that can be done; otherwise as openBlob. */
+  openOnDisk(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader>
+  /** Blobs are kept on so many shelves. */
+  readonly shelves: number
+  /** The digests of all blobs on a shelf, with rows or without, in any order. @param shelf from 0 on */
+  listShelf(shelf: number): Promise<readonly SupportedDigest[]>
+  /** When a blob got its place, in milliseconds since 1970, whenever its bytes were written; undefined: it is not there. */
+  placedAtMs(digest: SupportedDigest): Promise<number | undefined>
+}
+
 export interface BlobReader {
   readonly sizeBytes: number
+  /** Tells this copy of the blob from one that was stored later, as long as the reader is open. */
+  readonly copy: string
+  /**
+   * Makes sure that all bytes are right before some of them are read; absent where a check is not called for.
+   * @throws {RegistryError} blobDamaged
+   */
+  verify?(): Promise<void>
   /** Fills `target` from `position` on; returns the number of bytes read, less than asked only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
   /** Closing again does nothing. */

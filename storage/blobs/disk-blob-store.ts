@@ -16,7 +16,8 @@ import type { SupportedDigest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { systemCode, withFaultsTranslated } from '../faults.ts'
 import { allBlobFolders, blobFolder, blobPath, isSessionId, probePath, renamedProbePath, uploadPath, type DataLayout } from '../layout.ts'
-import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from './blob-store.ts'
+import type { BlobInspection, BlobReader, BlobStore, CollectedBlobs, PartialBlob } from './blob-store.ts'
+import { InspectedFiles } from './inspected-files.ts'
 import { CollectedFiles } from './collected-files.ts'
 import { AlignedBuffers, DirectFile } from './direct-file.ts'
 import { DiskHealth } from './disk-health.ts'
@@ -43,10 +44,12 @@ export class DiskBlobStore implements BlobStore {
   readonly #directFromBytes: number
   readonly #buffers = new AlignedBuffers()
   readonly collected: CollectedBlobs
+  readonly inspection: BlobInspection
 
   constructor(layout: DataLayout, { reserveBytes = 0, directFromBytes = 128 * 1024 * 1024 }: DiskBlobStoreOptions = {}) {
     this.#layout = layout
     this.collected = new CollectedFiles(layout)
+    this.inspection = new InspectedFiles(layout, { openBlob: (digest, sizeBytes) => this.openBlob(digest, sizeBytes) })
     this.#directFromBytes = directFromBytes
     this.#health = new DiskHealth({
       folder: layout.root,
@@ -66,6 +69,7 @@ export class DiskBlobStore implements BlobStore {
     await withFaultsTranslated(async () => {
       await mkdir(layout.uploads, { recursive: true, mode: 0o700 })
       await mkdir(layout.collected, { recursive: true, mode: 0o700 })
+      await mkdir(layout.quarantine, { recursive: true, mode: 0o700 })
       const folders = allBlobFolders(layout)
       const parents = [...new Set(folders.map((folder) => dirname(folder)))]
       for (const parent of parents) {
@@ -165,6 +169,11 @@ class DiskBlobReader implements BlobReader {
   constructor(file: number, sizeBytes: number) {
     this.#file = file
     this.sizeBytes = sizeBytes
+  }
+
+  /** While the file is open no other gets its number. */
+  get copy(): string {
+    return String(fstatSync(this.#file).ino)
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {

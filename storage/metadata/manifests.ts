@@ -94,10 +94,15 @@ export const contentSize = new Statement<{ repositoryId: number; digest: Digest;
 )
 
 const manifestSize = new Statement<{ repositoryId: number; digest: Digest }, { size_bytes: number }>((db, value) =>
-  db.selectFrom('manifest').select('size_bytes').where('repository_id', '=', value('repositoryId')).where('digest', '=', value('digest')),
+  db
+    .selectFrom('manifest')
+    .select('size_bytes')
+    .where('repository_id', '=', value('repositoryId'))
+    .where('digest', '=', value('digest'))
+    .whereRef(sql`length(content)`, '=', 'size_bytes'),
 )
 
-/** Its size in bytes; undefined when the repository has no such manifest. */
+/** Its size in bytes; undefined when the repository has no such manifest, or it is damaged. */
 export async function findManifestSize(db: Reader | Writer, key: { repositoryId: number; digest: Digest }): Promise<number | undefined> {
   return (await manifestSize.first(db, key))?.size_bytes
 }
@@ -124,6 +129,16 @@ const insertManifest = new Statement<NewManifest>((db, value) =>
     .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doNothing()),
 )
 
+/** Where the bytes are those of the digest, others are damaged. */
+const repairManifest = new Statement<Pick<ManifestTable, 'repository_id' | 'digest' | 'content' | 'size_bytes'>>((db, value) =>
+  db
+    .updateTable('manifest')
+    .set({ content: value('content'), size_bytes: value('size_bytes') })
+    .where('repository_id', '=', value('repository_id'))
+    .where('digest', '=', value('digest'))
+    .where('content', '<>', value('content')),
+)
+
 const insertReference = new Statement<ReferenceTable>((db, value) =>
   db
     .insertInto('reference')
@@ -145,20 +160,24 @@ export const setManifestLease = new Statement<{ repositoryId: number; digest: st
     .where('digest', '=', value('digest')),
 )
 
-/** Records a manifest and what it references; one that is known stays as it is, with a new lease. */
+/**
+ * Records a manifest and what it references; one that is known stays as it is, with a new lease, unless its bytes were damaged.
+ * @returns whether they were
+ */
 export async function putManifest(
   tx: Writer,
   manifest: NewManifest,
   references: readonly Pick<ReferenceTable, 'digest' | 'role'>[],
-): Promise<void> {
+): Promise<boolean> {
   if ((await insertManifest.run(tx, manifest)) === 0) {
     const { repository_id: repositoryId, digest, pushed_at_ms: nowMs } = manifest
     await setManifestLease.run(tx, { repositoryId, digest, nowMs })
-    return
+    return (await repairManifest.run(tx, manifest)) > 0
   }
   for (const { digest, role } of references) {
     await insertReference.run(tx, { repository_id: manifest.repository_id, manifest_digest: manifest.digest, digest, role })
   }
+  return false
 }
 
 /** Its references go with it. @returns whether there was one. */

@@ -220,6 +220,33 @@ export interface CollectionTable {
   all_bytes: Generated<number>
 }
 
+export interface QuarantineTable {
+  digest: string
+  found_at_ms: number
+  fault: 'missing' | 'size' | 'content' | 'unreadable'
+  size_bytes: number
+}
+
+export interface ScrubRunTable {
+  state: 'open' | 'finished'
+  started_at_ms: number
+  finished_at_ms: number | null
+  phase: Generated<'blobs' | 'manifests' | 'files'>
+  cursor: Generated<string>
+  blobs: Generated<number>
+  manifests: Generated<number>
+  bytes: Generated<number>
+  found: Generated<number>
+  orphans: Generated<number>
+  orphan_bytes: Generated<number>
+}
+
+export interface ServerStateTable {
+  id: Generated<number>
+  is_running: Generated<number>
+  unclean_at_ms: number | null
+}
+
 export interface Schema {
   account: AccountTable
   repository: RepositoryTable
@@ -244,6 +271,9 @@ export interface Schema {
   manifest_review: ManifestReviewTable
   trash_item: TrashItemTable
   collection: CollectionTable
+  quarantine: QuarantineTable
+  scrub_run: ScrubRunTable
+  server_state: ServerStateTable
 }
 
 /** A handle that sees only what is committed. */

@@ -10,6 +10,7 @@ import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
+import { addScrubCommands } from '../../cli/scrub.ts'
 import { addServeCommand } from '../../cli/serve.ts'
 import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
@@ -33,6 +34,7 @@ function everyCommand(): Command[] {
   addCollectionCommands(program)
   addKeyCommands(program)
   addAuditCommands(program)
+  addScrubCommands(program)
   addConfigCommands(program)
   addCompletionCommand(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
@@ -115,6 +117,9 @@ test('these are the commands', () => {
     'audit',
     'audit list',
     'audit export',
+    'scrub',
+    'scrub run',
+    'scrub status',
     'config',
     'config print',
     'config check',
@@ -153,7 +158,22 @@ test('--help answers on standard output with status 0, for the program and for a
   const [program, command] = await Promise.all([runLanyard(['--help']), runLanyard(['user', 'add', '--help'])])
   for (const { status, stderr } of [program, command]) assert.deepEqual([status, stderr], [0, ''])
   assert.match(program.stdout, /^Usage: lanyard \[options\] \[command\]\n\nA self-hosted OCI container registry/)
-  for (const name of ['serve', 'user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'trash', 'gc', 'keys', 'audit', 'config'])
+  for (const name of [
+    'serve',
+    'user',
+    'namespace',
+    'team',
+    'robot',
+    'token',
+    'repo',
+    'tag',
+    'trash',
+    'gc',
+    'scrub',
+    'keys',
+    'audit',
+    'config',
+  ])
     assert.match(program.stdout, new RegExp(`^ {2}${name}[| ]`, 'm'))
   assert.match(command.stdout, /^Usage: lanyard user add \[options\] <name>\n/)
   assert.match(command.stdout, /--password-stdin {2}read the password from standard input\n/)

@@ -14,6 +14,7 @@ import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
+import { addScrubCommands } from '../../cli/scrub.ts'
 import { addServeCommand } from '../../cli/serve.ts'
 import { addTagCommands } from '../../cli/tag.ts'
 import { addTeamCommands } from '../../cli/team.ts'
@@ -85,6 +86,7 @@ function buildProgram(): Command {
     addCollectionCommands,
     addKeyCommands,
     addAuditCommands,
+    addScrubCommands,
     addConfigCommands,
     addCompletionCommand,
   ])
@@ -116,7 +118,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'trash', 'gc', 'keys', 'audit', 'config'])
+  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'trash', 'gc', 'scrub', 'keys', 'audit', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

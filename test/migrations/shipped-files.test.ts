@@ -14,6 +14,7 @@ const shipped: Readonly<Record<string, string>> = {
   '0003-recovery-codes.sql': '8b4fbd8a8f2971fd3077ee78ffaa7768f0c0defb102312b7faba6f87da558263',
   '0004-rights-version.sql': 'd7aacbeb2ffcc7433380ac9d2b81a1ff5b565d9b9dfa6cdaa6b4dacf80d60beb',
   '0005-collection.sql': '4866a949b0e725f506fa8876925255a239bd6660658b9f791de8b7f3eeabde6f',
+  '0006-scrub.sql': 'b1e845127fa3bda84b57b214e568010cd4ec33d365d5fcdce47cc87b66560e09',
 }
 
 suite('the shipped steps', () => {

@@ -16,6 +16,7 @@ import { everyQuery, fillStore, queryModules } from './metadata/every-query.ts'
 const allowed: Readonly<Record<string, string>> = {
   'repositories.searchRepositories': 'a part of a name has no index; it is asked for by people, and names are short',
   'manifests.contentSize': 'it goes through what it gathered itself, which has a limit',
+  'scrubs.damagedNeed': 'it goes through what it gathered itself, which has a limit, and through no more than one of what is damaged',
   'audit.listAuditEvents': 'it sorts rows of which it has made sure that there are few; it scans none, which a test below looks at',
   'accounts.hasAccounts': 'it has no condition: the first row ends it',
   'trash.queueWaiting': 'it takes the first of an index that holds nothing else, as many as it is told to',

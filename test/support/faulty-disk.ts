@@ -3,7 +3,7 @@
  * go to the real disk until then.
  */
 import type { SupportedDigest } from '../../oci/digest.ts'
-import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
+import type { BlobInspection, BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
 import { withFaultsTranslated } from '../../storage/faults.ts'
 import type { TestRegistry } from './start-registry.ts'
 
@@ -53,6 +53,10 @@ class FaultyBlobStore implements BlobStore {
 
   get collected(): CollectedBlobs {
     return this.#inner.collected
+  }
+
+  get inspection(): BlobInspection {
+    return this.#inner.inspection
   }
 
   openBlob(digest: SupportedDigest, sizeBytes: number): Promise<BlobReader> {

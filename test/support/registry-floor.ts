@@ -10,7 +10,7 @@ import type { RegistryError } from '../../oci/errors.ts'
 import { appendToUpload, finishUpload, startUpload } from '../../registry/push-blob.ts'
 import { createRegistry, findRepository, type Registry, type RegistryRules } from '../../registry/registry.ts'
 import type { Chunk } from '../../registry/upload-session.ts'
-import type { BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
+import type { BlobInspection, BlobReader, BlobStore, CollectedBlobs, PartialBlob } from '../../storage/blobs/blob-store.ts'
 import { DiskBlobStore } from '../../storage/blobs/disk-blob-store.ts'
 import { blobFolder, type DataLayout } from '../../storage/layout.ts'
 import { Database } from '../../storage/metadata/database.ts'
@@ -49,6 +49,7 @@ export async function openFloor(t: TestContext, rules: Partial<RegistryRules> = 
   const layout = emptyDataFolder(t)
   mkdirSync(layout.uploads)
   mkdirSync(layout.collected)
+  mkdirSync(layout.quarantine)
   await migrate(layout, 0)
   return openFloorOn(t, layout, rules)
 }
@@ -85,6 +86,7 @@ export class WatchedBlobStore implements BlobStore {
   readonly #layout: DataLayout
   readonly #store: BlobStore
   readonly collected: CollectedBlobs
+  readonly inspection: BlobInspection
   /** Bytes of uploads that were read. */
   bytesReread = 0
   /** Runs before a call on an upload; what it throws is the call's outcome. */
@@ -94,6 +96,7 @@ export class WatchedBlobStore implements BlobStore {
     this.#layout = layout
     this.#store = new DiskBlobStore(layout)
     this.collected = this.#store.collected
+    this.inspection = this.#store.inspection
   }
 
   /** Lets the next such call fail. */

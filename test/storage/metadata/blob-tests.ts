@@ -29,7 +29,7 @@ export function blobTests(create: MetadataFactory): void {
     await put(database, 5)
     assert.equal(await through(database, app), undefined)
     assert.equal(await database.write((tx) => linkBlob(tx, { repositoryId: app, digest, nowMs: 7 })), true)
-    assert.deepEqual(await through(database, app), { size_bytes: 6, leased_at_ms: 7 })
+    assert.deepEqual(await through(database, app), { size_bytes: 6, stored_at_ms: 5, leased_at_ms: 7 })
     assert.equal(await through(database, other), undefined)
   })
 
@@ -54,7 +54,7 @@ export function blobTests(create: MetadataFactory): void {
     const app = await addRepository(database, 'team/app')
     await put(database, 5)
     for (const nowMs of [7, 9]) assert.equal(await database.write((tx) => linkBlob(tx, { repositoryId: app, digest, nowMs })), true)
-    assert.deepEqual(await through(database, app), { size_bytes: 6, leased_at_ms: 9 })
+    assert.deepEqual(await through(database, app), { size_bytes: 6, stored_at_ms: 5, leased_at_ms: 9 })
     assert.deepEqual(await database.read.selectFrom('blob_link').selectAll().execute(), [{ repository_id: app, digest, linked_at_ms: 7 }])
   })
 

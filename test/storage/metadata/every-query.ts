@@ -17,6 +17,7 @@ import * as repositories from '../../../storage/metadata/repositories.ts'
 import type { RepositoryFilter } from '../../../storage/metadata/repositories.ts'
 import * as reviews from '../../../storage/metadata/reviews.ts'
 import * as robots from '../../../storage/metadata/robots.ts'
+import * as scrubs from '../../../storage/metadata/scrubs.ts'
 import * as secondFactors from '../../../storage/metadata/second-factors.ts'
 import * as sessions from '../../../storage/metadata/sessions.ts'
 import * as tags from '../../../storage/metadata/tags.ts'
@@ -39,6 +40,7 @@ export const queryModules: Readonly<Record<string, object>> = {
   repositories,
   reviews,
   robots,
+  scrubs,
   'second-factors': secondFactors,
   sessions,
   tags,
@@ -140,6 +142,16 @@ const auditFilters: readonly audit.AuditFilter[] = [
   { targetPrefix: 'team/', outcome: 'ok' },
   { fromMs: 1, toMs: 2, actor: 'alice' },
 ]
+const scrubProgress = {
+  phase: 'files' as const,
+  cursor: '7',
+  blobs: 1,
+  manifests: 1,
+  bytes: 1,
+  found: 1,
+  orphans: 1,
+  orphan_bytes: 1,
+}
 const referrers = { repositoryId, subject: digest, artifactTypes: [], after: undefined, limit: 10 }
 
 /** `module.export` → a call of it in each shape that its query can take. */
@@ -303,6 +315,27 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'robots.listRobotsNamed': (database) => robots.listRobotsNamed(database.read, { namespaceId: 1, name: 'ci' }),
   'robots.setRobotDescription': (database) => database.write((tx) => robots.setRobotDescription(tx, { id: 1, description: 'ours' })),
   'robots.listRobots': (database) => robots.listRobots(database.read, { namespaceId: 1, ...page }),
+  'scrubs.quarantinedLink': (database) => database.prepare(scrubs.quarantinedLink)({ repositoryId, digest }),
+  'scrubs.quarantineOf': (database) => database.prepare(scrubs.quarantineOf)({ digest }),
+  'scrubs.putQuarantine': (database) => database.write((tx) => scrubs.putQuarantine(tx, { digest, fault: 'size', sizeBytes: 1, nowMs: 1 })),
+  'scrubs.endQuarantine': (database) => database.write((tx) => scrubs.endQuarantine(tx, digest)),
+  'scrubs.listQuarantine': (database) => scrubs.listQuarantine(database.read, page),
+  'scrubs.listRepositoriesOf': (database) => scrubs.listRepositoriesOf(database.read, digest, 10),
+  'scrubs.listDamagedManifests': (database) => scrubs.listDamagedManifests(database.read, 10),
+  'scrubs.damagedNeed': (database) => database.prepare(scrubs.damagedNeed)({ repositoryId, digest, limit: 10 }),
+  'scrubs.listBlobsAfter': (database) => scrubs.listBlobsAfter(database.read, page),
+  'scrubs.knownBlobs': (database) => scrubs.knownBlobs(database.read, [digest, other]),
+  'scrubs.listManifestsAfter': (database) => scrubs.listManifestsAfter(database.read, { after: { repositoryId, digest }, limit: 10 }),
+  'scrubs.manifestContent': (database) => database.prepare(scrubs.manifestContent)({ repositoryId, digest }),
+  'scrubs.emptyManifest': (database) =>
+    database.write((tx) => scrubs.emptyManifest.run(tx, { repositoryId, digest, content: Buffer.from('y') })),
+  'scrubs.findScrubRun': (database) => scrubs.findScrubRun(database.read, 'open'),
+  'scrubs.openScrubRun': (database) => database.write((tx) => scrubs.openScrubRun(tx, 1)),
+  'scrubs.noteScrub': (database) => database.write((tx) => scrubs.noteScrub(tx, scrubProgress)),
+  'scrubs.finishScrubRun': (database) => database.write((tx) => scrubs.finishScrubRun(tx, 2)),
+  'scrubs.getServerState': (database) => scrubs.getServerState(database.read),
+  'scrubs.setServerState': (database) => database.write((tx) => scrubs.setServerState(tx, { is_running: 1, unclean_at_ms: 1 })),
+
   'second-factors.findSecondFactor': (database) => secondFactors.findSecondFactor(database.read, 1),
   'second-factors.setTotpSecret': (database) => database.write((tx) => secondFactors.setTotpSecret(tx, { accountId: 1, secret: 's' })),
   'second-factors.confirmTotp': (database) => database.write((tx) => secondFactors.confirmTotp(tx, { accountId: 1, step: 1 })),
