@@ -9,7 +9,9 @@ import { SigningKeyError } from '../auth/signing-keys.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
+import { BackupError } from '../storage/recovery/backup-folder.ts'
 import { addAuditCommands } from './audit.ts'
+import { addBackupCommands } from './backup.ts'
 import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
@@ -42,10 +44,11 @@ addRepositoryCommands(program)
 addTagCommands(program)
 addKeyCommands(program)
 addAuditCommands(program)
+addBackupCommands(program)
 addConfigCommands(program)
 addCompletionCommand(program)
 
-const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
+const expected = [RegistryError, BackupError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
 
 /** Faults that a person can act on are one sentence; anything else is ours and keeps its stack. */
 function explain(error: unknown): string {

@@ -49,6 +49,7 @@ export const auditActions = {
   collect: 'the collector removed what nothing needed, or was told to; the detail says how much',
   restore: 'a tag, a manifest or a repository was brought back',
   purge: 'what could still be restored was removed for good',
+  backup: 'a backup of everything was made',
   overflow: 'events were lost because they could not be written in time; the detail says how many',
 } as const satisfies Record<string, string>
 

@@ -19,9 +19,9 @@ export function makeHold({ hold }: Pick<DataLayout, 'hold'>): void {
 }
 
 /** Keeps every blob file where it is. Waits for the collector's transaction. @returns what lets go */
-export function holdBlobs(layout: Pick<DataLayout, 'hold'>): () => void {
+export function holdBlobs(layout: Pick<DataLayout, 'hold'>, waitMs = patienceMs): () => void {
   // A lock to read is one that others may have, too.
-  return lock(layout, patienceMs, 'begin; select count(*) from sqlite_schema')
+  return lock(layout, waitMs, 'begin; select count(*) from sqlite_schema')
 }
 
 /** @returns what ends it; undefined: a backup holds the files */

@@ -88,7 +88,7 @@ export interface BlobFact {
 }
 
 /** Every blob that a database names, in the order of the digests; the file stays open meanwhile. */
-export function* blobsIn(path: string): Generator<BlobFact> {
+export function* blobsIn(path: string): Generator<BlobFact, void, undefined> {
   const sqlite = new Sqlite(path, { readonly: true, fileMustExist: true })
   try {
     yield* sqlite.prepare<[], BlobFact>('select digest, size_bytes as sizeBytes from blob order by digest').iterate()
