@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import { ConfigError } from '../server/config/load.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { SigningKeyError } from '../auth/signing-keys.ts'
+import { RebuildError } from '../registry/rebuild.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
@@ -16,6 +17,7 @@ import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
 import { addKeyCommands } from './keys.ts'
 import { addNamespaceCommands } from './namespace.ts'
+import { addRebuildCommand } from './rebuild.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addRobotCommands } from './robot.ts'
 import { addServeCommand } from './serve.ts'
@@ -45,10 +47,21 @@ addTagCommands(program)
 addKeyCommands(program)
 addAuditCommands(program)
 addBackupCommands(program)
+addRebuildCommand(program)
 addConfigCommands(program)
 addCompletionCommand(program)
 
-const expected = [RegistryError, BackupError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
+const expected = [
+  RegistryError,
+  BackupError,
+  RebuildError,
+  ConfigError,
+  DataFolderError,
+  SchemaError,
+  SigningKeyError,
+  StartError,
+  CommandError,
+]
 
 /** Faults that a person can act on are one sentence; anything else is ours and keeps its stack. */
 function explain(error: unknown): string {

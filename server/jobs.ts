@@ -6,6 +6,7 @@ import { pruneSigningKeys } from '../auth/signing-keys.ts'
 import { rotateAudit } from '../registry/read-audit.ts'
 import { Collector } from '../registry/collect.ts'
 import { expireUploads } from '../registry/expire-uploads.ts'
+import { snapshotIfDue } from '../registry/snapshot-database.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { keepReserve } from '../storage/reserve-file.ts'
 import type { Services } from './services.ts'
@@ -28,9 +29,9 @@ const noticedMs = 2 * 60_000
 export function startJobs(services: Services): () => Promise<void> {
   let running: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
-    running = running.then(() => runJobs(services))
+    running = running.then(() => runAll(services))
   }, everyMs)
-  running = runJobs(services)
+  running = runAll(services)
   const reserving = setInterval(() => void reserve(services), reserveEveryMs)
   void reserve(services)
   const ending = new AbortController()
@@ -43,6 +44,23 @@ export function startJobs(services: Services): () => Promise<void> {
     for (const each of [timer, reserving, auditing]) clearInterval(each)
     ending.abort()
     await Promise.all([running, rotating, collecting])
+  }
+}
+
+async function runAll(services: Services): Promise<void> {
+  await runJobs(services)
+  await snapshot(services)
+}
+
+async function snapshot({ log, registry, settings, clock }: Services): Promise<void> {
+  const { everyHours, keep } = settings.snapshots
+  if (everyHours === 0) return
+  try {
+    const rule = { nowMs: clock(), everyMs: everyHours * 3_600_000, keep }
+    const taken = await snapshotIfDue({ database: registry.database, layout: dataLayout(settings.data) }, rule)
+    if (taken) log.info(taken, 'a snapshot of the database was taken')
+  } catch (error) {
+    log.error({ err: error }, 'no snapshot of the database could be taken; it is tried again')
   }
 }
 

@@ -155,24 +155,34 @@ export function copyingSnapshotPath(layout: DataLayout): string {
   return join(layout.snapshots, 'copying')
 }
 
-export function scheduledSnapshotPath(layout: DataLayout, version: number, takenAtMs: number): string {
-  return join(layout.snapshots, `scheduled-${version}-${timeInName(takenAtMs)}.db`)
+/** @param of.journal the file of the journal that ended when it was begun; those behind it tell what came afterwards */
+export function scheduledSnapshotPath(layout: DataLayout, of: { version: number; journal: number; takenAtMs: number }): string {
+  return join(layout.snapshots, `scheduled-${of.version}-${of.journal}-${timeInName(of.takenAtMs)}.db`)
 }
 
 /** A file in the folder of snapshots. */
 export interface SnapshotFile {
   readonly kind: 'schema' | 'scheduled'
   readonly version: number
+  /** As scheduledSnapshotPath has it; 0 for the other kind. */
+  readonly journal: number
   readonly takenAtMs: number
   readonly path: string
 }
 
 /** What the name of a snapshot says; undefined for other files, which are left alone. */
 export function parseSnapshotName(layout: DataLayout, name: string): SnapshotFile | undefined {
-  const [, kind, version, time = ''] = /^(schema|scheduled)-(\d{1,6})-(.+)\.db$/.exec(name) ?? []
+  const [, words = '', version, journal, time = ''] = /^(schema-(\d{1,6})|scheduled-\d{1,6}-(\d{1,9}))-(\d{4}-.+)\.db$/.exec(name) ?? []
   const takenAtMs = parseTimeInName(time)
-  if ((kind !== 'schema' && kind !== 'scheduled') || takenAtMs === undefined) return undefined
-  return { kind, version: Number(version), takenAtMs, path: join(layout.snapshots, name) }
+  if (takenAtMs === undefined) return undefined
+  const kind = journal === undefined ? 'schema' : 'scheduled'
+  return {
+    kind,
+    version: Number(version ?? words.split('-')[1]),
+    journal: Number(journal ?? 0),
+    takenAtMs,
+    path: join(layout.snapshots, name),
+  }
 }
 
 /** The file of the journal that is written now. */
