@@ -15,6 +15,7 @@ import { addAuditCommands } from './audit.ts'
 import { addBackupCommands } from './backup.ts'
 import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
+import { addDoctorCommand } from './doctor.ts'
 import { addKeyCommands } from './keys.ts'
 import { addNamespaceCommands } from './namespace.ts'
 import { addRebuildCommand } from './rebuild.ts'
@@ -48,6 +49,7 @@ addKeyCommands(program)
 addAuditCommands(program)
 addBackupCommands(program)
 addRebuildCommand(program)
+addDoctorCommand(program)
 addConfigCommands(program)
 addCompletionCommand(program)
 

@@ -7,7 +7,7 @@
 import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
-import { algorithmOf, isDigest, isSupported, parseDigest, type SupportedDigest } from '../oci/digest.ts'
+import { algorithmOf, isDigest, isSupported, parseDigest } from '../oci/digest.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { commitFile, syncFolder } from '../storage/blobs/durable.ts'
 import { allBlobFolders, blobPath, digestOfBlobFile, lostDatabasePath, type DataLayout, type SnapshotFile } from '../storage/layout.ts'
@@ -239,7 +239,7 @@ function missingBlobs(sqlite: Sqlite.Database, layout: DataLayout): string[] {
 function isThere(layout: DataLayout, digest: string): boolean {
   if (!isDigest(digest)) return false
   const parsed = parseDigest(digest)
-  return isSupported(parsed) && existsSync(blobPath(layout, parsed as SupportedDigest))
+  return isSupported(parsed) && existsSync(blobPath(layout, parsed))
 }
 
 /** @returns where the old database is now */

@@ -54,6 +54,20 @@ export function readFacts(path: string): DatabaseFacts {
   })
 }
 
+/** The latest time that any of its rows was written at, as far as an index or a single row tells, in ms since 1970; 0 without any. */
+export function newestTimeIn(path: string): number {
+  const questions = [
+    'select max(at_ms) from audit_event',
+    'select seen_ms from collection where id = 1',
+    'select max(updated_at_ms) from upload_session',
+  ]
+  return withSqlite(path, (sqlite) => {
+    const tables = new Set(sqlite.prepare<[], string>('select name from sqlite_schema').pluck().all())
+    const known = questions.filter((sql) => tables.has(/from (\w+)/.exec(sql)?.[1] ?? ''))
+    return Math.max(0, ...known.map((sql) => sqlite.prepare<[], number | null>(sql).pluck().get() ?? 0))
+  })
+}
+
 /**
  * What SQLite finds wrong with a database, as sentences; none: it is whole.
  * @param depth `quick` leaves out the comparison of each index with its table

@@ -35,4 +35,5 @@ async function run({ from, to }: Task): Promise<CheckedCopy> {
 
 /** Undefined where this file is loaded for its function, also in a thread of somebody else's. */
 const task = isMainThread ? undefined : (workerData as { snapshotTask?: Task } | null)?.snapshotTask
+// eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
 if (task) parentPort?.postMessage(await run(task))
