@@ -13,6 +13,7 @@ import { isMigrated, readMigrations } from '../storage/metadata/migrate.ts'
 import {
   backupFolder,
   BackupError,
+  explainFault,
   listSnapshots,
   readDescription,
   requireBackup,
@@ -33,17 +34,17 @@ export function addBackupCommands(program: Command): void {
     .option('--copy', 'copy blobs also where they could be linked, on the same file system')
     .option('--json', 'one JSON object')
     .helpCommand(false)
-  addDataFlags(backup).action(create)
+  addDataFlags(backup).action(explained(create))
   backup
     .command('list <folder>')
     .description('the backups in a folder')
     .option('--json', 'one JSON array')
-    .action((folder: string, _options: object, command: Command) => list(folder, command))
+    .action(explained((folder, _options, command) => list(folder, command)))
   backup
     .command('verify <folder>')
     .description('read everything in a backup folder and compare it with what was written')
     .option('--json', 'one JSON object')
-    .action((folder: string, _options: object, command: Command) => verify(folder, command))
+    .action(explained((folder, _options, command) => verify(folder, command)))
   addDataFlags(
     program
       .command('restore <folder>')
@@ -51,7 +52,20 @@ export function addBackupCommands(program: Command): void {
       .option('--snapshot <time>', 'which backup, as "lanyard backup list" names it; the newest if not given')
       .option('--allow-missing', 'go on without blobs that are damaged or missing in the backup')
       .option('--json', 'one JSON object'),
-  ).action(restore)
+  ).action(explained(restore))
+}
+
+type Action<O> = (folder: string, options: O, command: Command) => Promise<void>
+
+/** What a disk objects to is one sentence. */
+function explained<O>(action: Action<O>): Action<O> {
+  return async (folder, options, command) => {
+    try {
+      await action(folder, options, command)
+    } catch (error) {
+      throw explainFault(error)
+    }
+  }
 }
 
 /** Of the program: its package says it, which is beside the sources, and one level higher when they were compiled into dist/. */

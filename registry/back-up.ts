@@ -162,7 +162,7 @@ async function syncedFacts(path: string): Promise<FileFacts> {
 /** A key may be removed while this runs: then its removal is what the backup has. */
 async function copyKeys(layout: DataLayout, to: string): Promise<Record<string, FileFacts>> {
   const files: Record<string, FileFacts> = {}
-  const names = await readdir(layout.keys).catch(() => [])
+  const names = await namesIn(layout.keys)
   for (const name of names.filter((each) => !each.startsWith('.'))) {
     try {
       files[`${keyFolder}/${name}`] = await copyFileDurably(join(layout.keys, name), join(to, name))
@@ -172,6 +172,15 @@ async function copyKeys(layout: DataLayout, to: string): Promise<Record<string, 
   }
   await syncFolder(to)
   return files
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return []
+    throw error
+  }
 }
 
 /** Brings blobs into the backup, some at a time. */
@@ -209,10 +218,14 @@ class BlobCopies {
   async #copy(digest: SupportedDigest, sizeBytes: number): Promise<CopyOutcome> {
     const { layout, folder, mayLink } = this.#wish
     const wish = { unfinished: unfinishedBlobPath(folder), to: blobPath(folder, digest), digest, sizeBytes, mayLink }
-    const outcome = await copyVerified({ ...wish, from: blobPath(layout, digest) })
-    if (outcome !== 'absent') return outcome
-    const from = await this.#findAside(digest)
-    return from === undefined ? 'absent' : copyVerified({ ...wish, from })
+    const place = blobPath(layout, digest)
+    // A server that starts meanwhile puts back what was left aside.
+    for (const find of [() => place, () => this.#findAside(digest), () => place]) {
+      const from = await find()
+      const outcome = from === undefined ? 'absent' : await copyVerified({ ...wish, from })
+      if (outcome !== 'absent') return outcome
+    }
+    return 'absent'
   }
 
   async #findAside(digest: SupportedDigest): Promise<string | undefined> {

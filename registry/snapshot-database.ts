@@ -24,6 +24,8 @@ export interface SnapshotRule {
   readonly everyMs: number
   /** How many stay, at least 1. */
   readonly keep: number
+  /** Ends it at once. */
+  readonly signal?: AbortSignal
 }
 
 export interface TakenSnapshot {
@@ -53,7 +55,7 @@ export async function snapshotIfDue(store: Store, rule: SnapshotRule): Promise<T
   return takeSnapshot(store, rule)
 }
 
-async function takeSnapshot({ database, layout }: Store, { nowMs, keep }: SnapshotRule): Promise<TakenSnapshot> {
+async function takeSnapshot({ database, layout }: Store, { nowMs, keep, signal }: SnapshotRule): Promise<TakenSnapshot> {
   await mkdir(layout.snapshots, { recursive: true, mode: 0o700 })
   await mkdir(layout.journal, { recursive: true, mode: 0o700 })
   await requireRoom(layout)
@@ -63,7 +65,7 @@ async function takeSnapshot({ database, layout }: Store, { nowMs, keep }: Snapsh
   await syncJournal(layout, journal)
   const copying = copyingSnapshotPath(layout)
   for (const leftover of [copying, `${copying}-journal`]) await rm(leftover, { force: true })
-  const { damage, schema } = await copyInThread({ from: layout.database, to: copying })
+  const { damage, schema } = await copyInThread({ from: layout.database, to: copying }, signal)
   if (damage.length > 0) throw new Error(`the database is damaged: ${damage.join('; ')}`)
   const path = scheduledSnapshotPath(layout, { version: schema, journal, takenAtMs: nowMs })
   await chmod(copying, 0o600)

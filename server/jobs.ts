@@ -27,14 +27,14 @@ const noticedMs = 2 * 60_000
 
 /** @returns what ends the work: it resolves when the job under way is over. */
 export function startJobs(services: Services): () => Promise<void> {
+  const ending = new AbortController()
   let running: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
-    running = running.then(() => runAll(services))
+    running = running.then(() => runAll(services, ending.signal))
   }, everyMs)
-  running = runAll(services)
+  running = runAll(services, ending.signal)
   const reserving = setInterval(() => void reserve(services), reserveEveryMs)
   void reserve(services)
-  const ending = new AbortController()
   const collecting = collect(services, ending.signal)
   let rotating = rotate(services, ending.signal)
   const auditing = setInterval(() => {
@@ -47,20 +47,21 @@ export function startJobs(services: Services): () => Promise<void> {
   }
 }
 
-async function runAll(services: Services): Promise<void> {
+async function runAll(services: Services, signal: AbortSignal): Promise<void> {
   await runJobs(services)
-  await snapshot(services)
+  if (!signal.aborted) await snapshot(services, signal)
 }
 
-async function snapshot({ log, registry, settings, clock }: Services): Promise<void> {
+async function snapshot({ log, registry, settings, clock }: Services, signal: AbortSignal): Promise<void> {
   const { everyHours, keep } = settings.snapshots
   if (everyHours === 0) return
   try {
-    const rule = { nowMs: clock(), everyMs: everyHours * 3_600_000, keep }
+    const rule = { nowMs: clock(), everyMs: everyHours * 3_600_000, keep, signal }
     const taken = await snapshotIfDue({ database: registry.database, layout: dataLayout(settings.data) }, rule)
     if (taken) log.info(taken, 'a snapshot of the database was taken')
   } catch (error) {
-    log.error({ err: error }, 'no snapshot of the database could be taken; it is tried again')
+    // The end of the server is none of its faults.
+    if (!signal.aborted) log.error({ err: error }, 'no snapshot of the database could be taken; it is tried again')
   }
 }
 

@@ -11,6 +11,7 @@ import {
   refusedPaths,
   roomOf,
   trySync,
+  type Room,
 } from '../../storage/recovery/examine-folder.ts'
 import { listSnapshotFiles } from '../../registry/snapshot-database.ts'
 import type { Settings } from '../config/settings.ts'
@@ -60,14 +61,16 @@ export function checkPermissions(layout: DataLayout): Finding[] {
 }
 
 export async function checkDisk(layout: DataLayout, { storage }: Pick<Settings, 'storage'>): Promise<Finding[]> {
-  const { freeBytes, totalBytes, freeFiles } = await roomOf(layout)
+  return [judgeRoom(await roomOf(layout), storage.reserveBytes)]
+}
+
+export function judgeRoom({ freeBytes, totalBytes, freeFiles }: Room, reserveBytes: number): Finding {
   const free = `${megabytes(freeBytes)} of ${megabytes(totalBytes)} are free`
   const advice = 'free some space: delete what is not needed, lower trash.days, or move the folder to a larger disk'
-  if (freeBytes < storage.reserveBytes)
-    return [fault('disk', `${free}, less than the reserve of ${megabytes(storage.reserveBytes)}: pushes are refused`, advice)]
-  if (freeFiles !== undefined && freeFiles < 1000) return [fault('disk', `the file system takes only ${freeFiles} more files`, advice)]
-  if (freeBytes < totalBytes / 20) return [warning('disk', free, advice)]
-  return [ok('disk', free)]
+  if (freeBytes < reserveBytes)
+    return fault('disk', `${free}, less than the reserve of ${megabytes(reserveBytes)}: pushes are refused`, advice)
+  if (freeFiles !== undefined && freeFiles < 1000) return fault('disk', `the file system takes only ${freeFiles} more files`, advice)
+  return freeBytes < totalBytes / 20 ? warning('disk', free, advice) : ok('disk', free)
 }
 
 function megabytes(bytes: number): string {
@@ -76,20 +79,18 @@ function megabytes(bytes: number): string {
 
 export async function checkSync(layout: DataLayout): Promise<Finding[]> {
   try {
-    const tookMs = Math.ceil(await trySync(layout))
-    if (tookMs < slowSyncMs) return [ok('sync', `the disk keeps what it is given, after ${tookMs} ms`)]
-    return [
-      warning(
-        'sync',
-        `the disk needs ${tookMs} ms to keep a small file`,
-        'look what else writes to it; a network disk or a worn SD card makes pushes slow',
-      ),
-    ]
+    return [judgeSync(Math.ceil(await trySync(layout)))]
   } catch (error) {
     const advice =
       'look into the system log for errors of the disk, and whether it is full or mounted read-only; until this works nothing can be pushed'
     return [fault('sync', `the disk does not keep what it is given: ${wordsOf(error)}`, advice)]
   }
+}
+
+export function judgeSync(tookMs: number): Finding {
+  if (tookMs < slowSyncMs) return ok('sync', `the disk keeps what it is given, after ${tookMs} ms`)
+  const advice = 'look what else writes to it; a network disk or a worn SD card makes pushes slow'
+  return warning('sync', `the disk needs ${tookMs} ms to keep a small file`, advice)
 }
 
 /** @param of.newestRowMs the latest time in the database; 0 if it cannot be read */

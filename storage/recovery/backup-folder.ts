@@ -27,6 +27,23 @@ import type { FileFacts } from './copy-file.ts'
 /** A folder that is no backup, or cannot be used as one, with the sentence that says what to do. */
 export class BackupError extends Error {}
 
+const advices: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space there',
+  EDQUOT: 'the quota is used up: free some space there',
+  SQLITE_FULL: 'the disk is full: free some space there',
+  EACCES: 'this user may not do that: run it as the user that the registry runs as',
+  EPERM: 'this user may not do that: run it as the user that the registry runs as',
+  SQLITE_CANTOPEN: 'a database cannot be opened: run it as the user that the registry runs as',
+  EROFS: 'the file system is read-only',
+  EIO: 'the disk fails: look into the system log',
+}
+
+/** The same error, or the sentence that it amounts to. */
+export function explainFault(error: unknown): unknown {
+  const advice = advices[systemCode(error) ?? '']
+  return advice !== undefined && error instanceof Error ? new BackupError(`${advice} (${error.message})`, { cause: error }) : error
+}
+
 const format = 1
 
 export interface BackupFolder {

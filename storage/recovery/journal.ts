@@ -67,6 +67,8 @@ export class Journal {
     for (const table of Object.keys(journalTables) as JournalTable[]) {
       const present = sqlite.prepare<[string], string>('select name from pragma_table_info(?)').pluck().all(table)
       const columns = present.filter((name) => !withoutColumns.has(name))
+      // A folder of an older schema is opened to be brought up to date.
+      if (columns.length === 0) continue
       this.#columns.set(table, columns)
       sqlite.exec(triggersOf(table, columns))
     }

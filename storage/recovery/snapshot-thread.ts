@@ -17,14 +17,20 @@ export interface CheckedCopy {
   readonly schema: number
 }
 
-/** Makes the copy; not synced yet. @throws when it cannot be made */
-export function copyInThread(task: Task): Promise<CheckedCopy> {
+/** Makes the copy; not synced yet. @throws when it cannot be made, or `signal` ends it */
+export function copyInThread(task: Task, signal?: AbortSignal): Promise<CheckedCopy> {
   const { promise, resolve, reject } = Promise.withResolvers<CheckedCopy>()
   const thread = new Worker(new URL(import.meta.url), { workerData: { snapshotTask: task } })
   thread.once('message', resolve)
   thread.once('error', reject)
   thread.once('exit', (status) => reject(new Error(`the thread that copies the database ended with ${status}`)))
-  return promise
+  const end = (): void => {
+    reject(new Error('the copy of the database was broken off'))
+    void thread.terminate()
+  }
+  if (signal?.aborted) end()
+  signal?.addEventListener('abort', end, { once: true })
+  return promise.finally(() => signal?.removeEventListener('abort', end))
 }
 
 async function run({ from, to }: Task): Promise<CheckedCopy> {

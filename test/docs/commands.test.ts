@@ -7,10 +7,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
 import { addAuditCommands } from '../../cli/audit.ts'
+import { addBackupCommands } from '../../cli/backup.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
+import { addDoctorCommand } from '../../cli/doctor.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
+import { addRebuildCommand } from '../../cli/rebuild.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addServeCommand } from '../../cli/serve.ts'
@@ -81,6 +84,9 @@ function buildProgram(): Command {
     addTagCommands,
     addKeyCommands,
     addAuditCommands,
+    addBackupCommands,
+    addRebuildCommand,
+    addDoctorCommand,
     addConfigCommands,
     addCompletionCommand,
   ])
@@ -92,7 +98,7 @@ function buildProgram(): Command {
 function findCommand(words: readonly string[], within: Command = buildProgram()): Command | undefined {
   const next = within.commands.find((command) => command.name() === words[0])
   if (next) return findCommand(words.slice(1), next)
-  return within.commands.length === 0 ? within : undefined
+  return within.commands.length === 0 || within.registeredArguments.length > 0 ? within : undefined
 }
 
 function faultsOf(words: readonly string[]): string[] {
@@ -112,7 +118,7 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'config'])
+  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'keys', 'audit', 'backup', 'config'])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

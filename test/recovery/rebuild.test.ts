@@ -1,6 +1,6 @@
 /** A database that is lost: what comes back from snapshots, the journal and the disk, and what a journal survives. */
 import assert from 'node:assert/strict'
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import Sqlite from 'better-sqlite3'
@@ -124,6 +124,19 @@ suite('a rebuilt database', () => {
     assert.equal((await alone.lose()).snapshot, undefined)
     assert.deepEqual(alone.rows(), all)
     assert.ok(existsSync(first.path))
+  })
+
+  test('is made anew where a rebuild was killed: amid its work, and between the two renames', async (t) => {
+    const kept = await openKept(t)
+    await change(kept, 'one')
+    await kept.snapshot()
+    const before = kept.rows()
+    for (const part of ['', '-wal', '-journal']) writeFileSync(`${kept.layout.rebuilt}${part}`, 'half')
+    await kept.lose('damaged')
+    assert.deepEqual(kept.rows(), before)
+    renameSync(kept.layout.database, kept.layout.rebuilt)
+    const { lost } = await rebuild({ layout: kept.layout, nowMs: kept.now(), isForced: false })
+    assert.deepEqual([kept.rows(), lost], [before, undefined])
   })
 
   test('names blobs that are missing or damaged, and never gives a row to wrong bytes', async (t) => {
