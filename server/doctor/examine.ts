@@ -8,7 +8,16 @@ import type { Settings } from '../config/settings.ts'
 import { checkDatabase, checkKeys, checkPush } from './database-checks.ts'
 import { fault, warning, wordsOf, type Finding } from './finding.ts'
 import { checkCertificate, checkServer } from './network-checks.ts'
-import { checkClock, checkDisk, checkFolder, checkPermissions, checkPresence, checkSnapshots, checkSync } from './storage-checks.ts'
+import {
+  checkClock,
+  checkDisk,
+  checkFolder,
+  checkPermissions,
+  checkPresence,
+  checkSecrets,
+  checkSnapshots,
+  checkSync,
+} from './storage-checks.ts'
 
 /** @returns at least one finding of each check */
 export async function examine(settings: Settings, clock: () => number): Promise<Finding[]> {
@@ -19,6 +28,7 @@ export async function examine(settings: Settings, clock: () => number): Promise<
   const findings = [
     await settled('folder', async () => checkFolder(layout)),
     await settled('permissions', async () => checkPermissions(layout)),
+    await settled('secrets', async () => checkSecrets(layout)),
     await settled('disk', () => checkDisk(layout, settings)),
     await settled('sync', () => checkSync(layout)),
     await settled('clock', async () => checkClock(layout, { nowMs: clock(), newestRowMs: database.newestRowMs })),

@@ -63,6 +63,7 @@ export async function checkServer(layout: DataLayout, settings: Pick<Settings, '
     const what = `server.json tells of a server (process ${holder.pid} on ${holder.host}) that is not there: it was killed`
     return [warning('server', what, 'start it again; it clears up after itself')]
   }
+  if (parseListen(holder.listen).port === 0) return [ok('server', `a server runs (process ${holder.pid}), on a port that it chose itself`)]
   const asked = Math.min(settings.workers, askedAtMost)
   const answers = await Promise.all(Array.from({ length: asked }, () => ask(holder.listen)))
   const wrong = answers.filter((answer) => answer !== 200)

@@ -53,11 +53,14 @@ export function checkPermissions(layout: DataLayout): Finding[] {
       `give it to the user that the registry runs as, such as with "chown -R lanyard ${layout.root}"; run the doctor as that user`,
     ),
   )
+  return refused.length > 0 ? refused : [ok('permissions', 'this user may read and write everything')]
+}
+
+export function checkSecrets(layout: DataLayout): Finding[] {
   const exposed = exposedFiles(layout).map(({ path, mode }) =>
-    fault('permissions', `others may read ${path} (its permissions are ${mode}), and there are secrets in it`, `chmod 600 ${path}`),
+    fault('secrets', `others may read ${path} (its permissions are ${mode}), and there are secrets in it`, `chmod 600 ${path}`),
   )
-  const findings = [...refused, ...exposed]
-  return findings.length > 0 ? findings : [ok('permissions', 'this user may read and write everything, and nobody else what is secret')]
+  return exposed.length > 0 ? exposed : [ok('secrets', 'nobody else may read what is secret')]
 }
 
 export async function checkDisk(layout: DataLayout, { storage }: Pick<Settings, 'storage'>): Promise<Finding[]> {

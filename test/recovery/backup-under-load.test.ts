@@ -62,15 +62,15 @@ class Load {
       // A lease of seconds may be over before a slow machine has pushed the manifest: then nothing was acknowledged.
       const image = await client.pushImage(repository, tag, layers).catch(() => undefined)
       if (image) this.acknowledged.push({ repository, tag, image, isDoomed: false })
-      if (count % 3 === 2) await this.#deleteOldest(client, repository)
+      if (count % 3 === 2) await this.#deleteNewest(client, repository)
     }
   }
 
-  async #deleteOldest(client: Client, repository: string): Promise<void> {
-    const oldest = this.acknowledged.find((each) => each.repository === repository && !each.isDoomed)
-    if (!oldest) return
-    oldest.isDoomed = true
-    const { status } = await client.call('DELETE', `/v2/${repository}/manifests/${oldest.image.digest}`)
+  async #deleteNewest(client: Client, repository: string): Promise<void> {
+    const newest = this.acknowledged.findLast((each) => each.repository === repository && !each.isDoomed)
+    if (!newest) return
+    newest.isDoomed = true
+    const { status } = await client.call('DELETE', `/v2/${repository}/manifests/${newest.image.digest}`)
     assert.equal(status, 202)
     this.deleted++
   }

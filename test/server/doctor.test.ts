@@ -1,7 +1,10 @@
 /** The doctor finds each fault that it names, says what to do about it, and leaves nothing behind. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import {
   chmodSync,
+  cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -12,9 +15,10 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { suite, test, type TestContext } from 'node:test'
+import { after, suite, test, type TestContext } from 'node:test'
 import Sqlite from 'better-sqlite3'
 import { generate } from 'selfsigned'
 import { snapshotIfDue } from '../../registry/snapshot-database.ts'
@@ -27,7 +31,7 @@ import { dataLayout, type DataLayout } from '../../storage/layout.ts'
 import { makeCertificate, writeCertificate } from '../support/certificate.ts'
 import { runLanyard, startServer } from '../support/spawn-lanyard.ts'
 import { startRegistry } from '../support/start-registry.ts'
-import { temporaryFolder } from '../support/temporary-folder.ts'
+import { temporaryFolder, type Cleanup } from '../support/temporary-folder.ts'
 
 const dayMs = 24 * 3_600_000
 
@@ -36,14 +40,32 @@ interface Patient {
   readonly settings: Settings
 }
 
-/** A data folder that nothing is wrong with, without a server. */
-async function patient(t: TestContext): Promise<Patient> {
+/** A data folder that nothing is wrong with, without a server: made once, because making it costs more than most tests, and copied. */
+const sound = (() => {
+  const cleanups: (() => unknown)[] = []
+  let made: Promise<Patient> | undefined
+  after(() => {
+    for (const cleanup of cleanups.toReversed()) cleanup()
+  })
+  return () => (made ??= makePatient({ after: (cleanup) => void cleanups.push(cleanup as () => unknown) }))
+})()
+
+async function makePatient(t: Cleanup): Promise<Patient> {
   const data = join(temporaryFolder(t), 'data')
-  const { settings, services, close } = await startRegistry(t, { data })
+  const { settings, services, close } = await startRegistry({ after: () => undefined }, { data })
   const layout = dataLayout(data)
   await snapshotIfDue({ database: services.registry.database, layout }, { nowMs: Date.now(), everyMs: 1, keep: 1 })
   await close()
+  // As the program's own umask has it.
+  for (const path of [layout.database, layout.hold, layout.lock]) if (existsSync(path)) chmodSync(path, 0o600)
   return { layout, settings }
+}
+
+async function patient(t: TestContext): Promise<Patient> {
+  const { layout, settings } = await sound()
+  const data = join(temporaryFolder(t), 'data')
+  cpSync(layout.root, data, { recursive: true, preserveTimestamps: true })
+  return { layout: dataLayout(data), settings: { ...settings, data } }
 }
 
 const wrong = (findings: readonly Finding[]) => findings.filter(({ state }) => state !== 'ok')
@@ -90,11 +112,11 @@ const illnesses: Readonly<Record<string, Illness>> = {
   },
   'a database that others may read': {
     harm: ({ layout }) => chmodSync(layout.database, 0o644),
-    found: { check: 'permissions', message: /others may read .*lanyard.db \(its permissions are 644\)/ },
+    found: { check: 'secrets', message: /others may read .*lanyard.db \(its permissions are 644\)/ },
   },
   'a key that others may read': {
     harm: ({ layout }) => chmodSync(join(layout.keys, readdirSync(layout.keys)[0] ?? ''), 0o640),
-    found: { check: 'permissions', message: /others may read .*keys/ },
+    found: { check: 'secrets', message: /others may read .*keys/ },
   },
   'a disk with less room than the reserve': {
     harm: ({ settings }) => withSetting(settings, 'storage', { reserveBytes: 1024 ** 5 }),
@@ -105,10 +127,14 @@ const illnesses: Readonly<Record<string, Illness>> = {
     found: { check: 'push', message: /a push does not work: .*(storage|space|full|disk)/i },
   },
   'a disk that does not keep what it is given': {
-    harm: ({ layout }) => mkdirSync(join(layout.uploads, '.probed', 'in the way'), { recursive: true }),
+    harm: ({ layout }) => void mkdirSync(join(layout.uploads, '.probed', 'in the way'), { recursive: true }),
     found: { check: 'sync', message: /does not keep what it is given/ },
   },
-  'a clock that is behind the files': { harm: () => undefined, clockMs: -dayMs, found: { check: 'clock', message: /a file comes from/ } },
+  'a clock that is behind the files': {
+    harm: () => undefined,
+    clockMs: -dayMs,
+    found: { check: 'clock', message: /a (?:file|row) comes from/ },
+  },
   'a clock that is behind the rows': {
     harm: (of) => sql(of, `update collection set seen_ms = ${Date.now() + dayMs}`),
     found: { check: 'clock', message: /a row comes from/ },
@@ -195,7 +221,7 @@ suite('the doctor', () => {
     assert.deepEqual(wrong(findings), [])
     assert.deepEqual(
       findings.map(({ check }) => check),
-      ['folder', 'permissions', 'disk', 'sync', 'clock', 'database', 'snapshots', 'keys', 'certificate', 'server', 'push'],
+      ['folder', 'permissions', 'secrets', 'disk', 'sync', 'clock', 'database', 'snapshots', 'keys', 'certificate', 'server', 'push'],
     )
     assert.deepEqual(contentOf(layout), before)
   })
@@ -260,13 +286,22 @@ function contentOf(layout: DataLayout): unknown {
   }
 }
 
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as AddressInfo
+  probe.close()
+  return port
+}
+
 suite('lanyard doctor', () => {
   test('beside a server says that all is well, with status 0; as JSON too', async (t) => {
-    const server = await startServer(t, { settings: { WORKERS: '2', STORAGE_RESERVE_BYTES: '0' } })
-    const settings = { DATA: server.data, WORKERS: '2', STORAGE_RESERVE_BYTES: '0', LISTEN: '127.0.0.1:0' }
+    const more = { WORKERS: '2', STORAGE_RESERVE_BYTES: '0', LISTEN: `127.0.0.1:${await freePort()}` }
+    const server = await startServer(t, { settings: more })
+    const settings = { DATA: server.data, ...more }
     const asText = await runLanyard(['doctor'], { settings })
-    assert.deepEqual([asText.status, asText.stderr], [0, ''])
-    assert.doesNotMatch(asText.stdout, /FAULT/)
+    assert.deepEqual([asText.status, asText.stderr], [0, ''], asText.stdout)
+    assert.match(asText.stdout, /^ok {7}server {7}2 of 2 requests to .* were answered: ready$/m)
     const { status, stdout } = await runLanyard(['doctor', '--json'], { settings })
     assert.equal(status, 0)
     const findings = JSON.parse(stdout) as Finding[]
@@ -278,7 +313,7 @@ suite('lanyard doctor', () => {
     chmodSync(layout.database, 0o666)
     const { status, stdout } = await runLanyard(['doctor'], { settings: { DATA: layout.root, STORAGE_RESERVE_BYTES: '0' } })
     assert.equal(status, 1)
-    assert.match(stdout, /^FAULT {4}permissions {2}others may read .*\n {22}chmod 600 .*lanyard\.db$/m)
+    assert.match(stdout, /^FAULT {4}secrets {6}others may read .*\n {22}chmod 600 .*lanyard\.db$/m)
   })
 
   const isRoot = process.getuid?.() === 0
