@@ -27,6 +27,8 @@ export function refusedPaths(layout: DataLayout): { path: string; code: string }
 
 /** Files with secrets in them that others than their owner may read or write, with their permissions. */
 export function exposedFiles(layout: DataLayout): { path: string; mode: string }[] {
+  // Who may not enter the folder reaches nothing in it.
+  if (((statOf(layout.root)?.mode ?? 0) & 0o011) === 0) return []
   return secretFiles(layout).flatMap((path) => {
     const mode = (statOf(path)?.mode ?? 0) & 0o777
     return (mode & 0o077) === 0 ? [] : [{ path, mode: mode.toString(8) }]

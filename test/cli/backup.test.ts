@@ -1,10 +1,11 @@
 /** The commands of backups, as a person types them. */
 import assert from 'node:assert/strict'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import { Client } from '../support/client.ts'
 import { commandLine, type CommandLine } from '../support/command-line.ts'
+import { eventually } from '../support/eventually.ts'
 import { runLanyard, startServer } from '../support/spawn-lanyard.ts'
 import { startRegistry, type TestRegistry } from '../support/start-registry.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -94,13 +95,15 @@ suite('lanyard rebuild', () => {
     const data = join(temporaryFolder(t), 'data')
     const server = await startServer(t, { data })
     const { text } = await new Client(server).pushImage('admin/app', '1.0')
+    // Of the folder as it was before the push, taken when the server started.
+    await eventually(() => isSnapshotThere(data), 'a snapshot')
     assert.equal(await server.stop(), 0)
     for (const part of ['', '-wal', '-shm']) rmSync(join(data, `lanyard.db${part}`), { force: true })
     const lanyard = commandLine(data)
     assert.match(await lanyard.refuses('user list'), /there is no registry in/)
     assert.match(
       await lanyard.does('rebuild'),
-      /begun with .*\n.* changes were taken from the journal\nthere are 1 repositories, 1 manifests and 1 tags/,
+      /begun with .*\n\d+ changes were taken from the journal\nthere are 1 repositories, 1 manifests and 1 tags/,
     )
     assert.match(await lanyard.refuses('rebuild'), /nothing is wrong with the database/)
     const again = await startServer(t, { data })
@@ -109,3 +112,7 @@ suite('lanyard rebuild', () => {
     assert.match(await lanyard.refuses('rebuild --force'), /is in use by process/)
   })
 })
+
+function isSnapshotThere(data: string): boolean {
+  return existsSync(join(data, 'snapshots')) && readdirSync(join(data, 'snapshots')).some((name) => name.startsWith('scheduled-'))
+}

@@ -23,6 +23,7 @@ import { addTokenCommands } from '../../cli/token.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { Client } from '../support/client.ts'
 import { startRegistry } from '../support/start-registry.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { allPages, codeBlocksOf, inlineCodeOf, readPage, root } from './markdown.ts'
 
 interface Ended {
@@ -30,12 +31,12 @@ interface Ended {
   readonly output: string
 }
 
-function lanyard(words: readonly string[], options: { env?: Record<string, string>; input?: string } = {}): Promise<Ended> {
+function lanyard(words: readonly string[], options: { env?: Record<string, string>; input?: string; cwd?: string } = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [join(root, 'cli/lanyard.js'), ...words],
-      { env: options.env ?? {} },
+      { env: options.env ?? {}, ...(options.cwd === undefined ? {} : { cwd: options.cwd }) },
       (error, stdout, stderr) => resolve({ status: error === null ? 0 : Number(error.code), output: `${stdout}${stderr}` }),
     )
     child.stdin?.end(options.input ?? '')
@@ -60,10 +61,13 @@ test('every lanyard command in the README works, one after the other, beside a r
   const env = { LANYARD_DATA: registry.data, LANYARD_AUTH_BCRYPT_COST: '4' }
   const commands = codeBlocksOf(readPage('README.md')).flatMap(({ lines }) => commandsOf(lines.filter((line) => inClone.test(line))))
   assert.ok(commands.length >= 10)
-  for (const words of commands) {
+  // Where a backup goes, and what is made of it.
+  const cwd = temporaryFolder(t)
+  for (const words of commands.map((each) => each.map((word) => word.replace(/^\/mnt\//, `${cwd}/`)))) {
     const asksForPassword = words[0] === 'user' && (words[1] === 'add' || words[1] === 'passwd')
     const { status, output } = await lanyard([...words, ...(asksForPassword ? ['--password-stdin'] : [])], {
       env,
+      cwd,
       input: 'correct horse battery\n',
     })
     assert.equal(status, 0, `lanyard ${words.join(' ')}: ${output}`)

@@ -65,6 +65,8 @@ async function patient(t: TestContext): Promise<Patient> {
   const { layout, settings } = await sound()
   const data = join(temporaryFolder(t), 'data')
   cpSync(layout.root, data, { recursive: true, preserveTimestamps: true })
+  // One that others may enter.
+  chmodSync(data, 0o755)
   return { layout: dataLayout(data), settings: { ...settings, data } }
 }
 
@@ -239,6 +241,13 @@ suite('the doctor', () => {
       )
       for (const { advice = '' } of wrong(findings)) assert.ok(advice.length >= 10, 'it says what to do')
     })
+
+  test('does not mind who may read files in a folder that nobody else may enter', async (t) => {
+    const { layout, settings } = await patient(t)
+    chmodSync(layout.database, 0o644)
+    chmodSync(layout.root, 0o700)
+    assert.deepEqual(wrong(await examine(settings, Date.now)), [])
+  })
 
   test('judges room, files and the time of a sync', () => {
     const room = { freeBytes: 50, totalBytes: 100, freeFiles: 5000 }
