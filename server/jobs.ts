@@ -25,17 +25,21 @@ const collectAfterMs = 5 * 60_000
 /** Beyond a token's life: the leeway in checking it, and what a slow process needs to notice a new key. */
 const noticedMs = 2 * 60_000
 
-/** @returns what ends the work: it resolves when the job under way is over. */
-export function startJobs(services: Services): () => Promise<void> {
+/**
+ * @param options.firstSnapshotAfterMs the clients that come back after a start have the disk to themselves for so long
+ * @returns what ends the work: it resolves when the job under way is over.
+ */
+export function startJobs(services: Services, { firstSnapshotAfterMs = 60_000 } = {}): () => Promise<void> {
   const ending = new AbortController()
   let running: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
-    running = running.then(() => runAll(services, ending.signal))
+    running = running.then(() => runJobs(services))
   }, everyMs)
-  running = runAll(services, ending.signal)
+  running = runJobs(services)
   const reserving = setInterval(() => void reserve(services), reserveEveryMs)
   void reserve(services)
   const collecting = collect(services, ending.signal)
+  const copying = takeSnapshots(services, { signal: ending.signal, firstAfterMs: firstSnapshotAfterMs })
   let rotating = rotate(services, ending.signal)
   const auditing = setInterval(() => {
     rotating = rotating.then(() => rotate(services, ending.signal))
@@ -43,13 +47,17 @@ export function startJobs(services: Services): () => Promise<void> {
   return async () => {
     for (const each of [timer, reserving, auditing]) clearInterval(each)
     ending.abort()
-    await Promise.all([running, rotating, collecting])
+    await Promise.all([running, rotating, collecting, copying])
   }
 }
 
-async function runAll(services: Services, signal: AbortSignal): Promise<void> {
-  await runJobs(services)
-  if (!signal.aborted) await snapshot(services, signal)
+/** Looks every few minutes whether a snapshot is due, until the signal comes; that ends one at once. */
+async function takeSnapshots(services: Services, { signal, firstAfterMs }: { signal: AbortSignal; firstAfterMs: number }): Promise<void> {
+  await pause(firstAfterMs, undefined, { signal }).catch(ended)
+  while (!signal.aborted) {
+    await snapshot(services, signal)
+    await pause(everyMs, undefined, { signal }).catch(ended)
+  }
 }
 
 async function snapshot({ log, registry, settings, clock }: Services, signal: AbortSignal): Promise<void> {

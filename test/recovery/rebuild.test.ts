@@ -9,12 +9,15 @@ import { createRegistry } from '../../registry/registry.ts'
 import { deleteByReference } from '../../registry/read-manifest.ts'
 import { rebuild, type RebuildReport } from '../../registry/rebuild.ts'
 import { listSnapshotFiles, snapshotIfDue } from '../../registry/snapshot-database.ts'
-import { blobPath, currentJournalPath, finishedJournalPath } from '../../storage/layout.ts'
+import { startJobs } from '../../server/jobs.ts'
+import { blobPath, currentJournalPath, dataLayout, finishedJournalPath } from '../../storage/layout.ts'
 import { Database } from '../../storage/metadata/database.ts'
 import { deleteRepository } from '../../storage/metadata/repositories.ts'
 import { Journal, listJournal, readJournal } from '../../storage/recovery/journal.ts'
 import { pushImage } from '../support/backup.ts'
+import { LogLines } from '../support/log-lines.ts'
 import { sha256Of } from '../support/metadata-rows.ts'
+import { startRegistry } from '../support/start-registry.ts'
 import { getRepository, openFloor, pushBlob, type Floor } from '../support/registry-floor.ts'
 
 const hour = 3_600_000
@@ -242,6 +245,20 @@ suite('the journal', () => {
 })
 
 suite('snapshots by the clock', () => {
+  test('are a job of the primary, which says so in the log, and ends at once; where they are switched off none is taken', async (t) => {
+    const log = new LogLines()
+    const on = await startRegistry(t, { log: log.logger })
+    const off = await startRegistry(t, { settings: { SNAPSHOTS_EVERY_HOURS: '0' } })
+    const stops = [off, on].map(({ services }) => startJobs(services, { firstSnapshotAfterMs: 0 }))
+    await log.find('tells of a snapshot', ({ msg }) => msg === 'a snapshot of the database was taken')
+    for (const stop of stops) await stop()
+    const taken = await Promise.all([on, off].map(({ data }) => listSnapshotFiles(dataLayout(data))))
+    assert.deepEqual(
+      taken.map(({ length }) => length),
+      [1, 0],
+    )
+  })
+
   test('are taken when the last one is old enough, and so many are kept, with the journal that the oldest needs', async (t) => {
     const kept = await openKept(t)
     const rule = () => ({ nowMs: kept.now(), everyMs: 6 * hour, keep: 2 })
