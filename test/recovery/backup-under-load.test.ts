@@ -34,11 +34,13 @@ class Load {
   readonly acknowledged: Acknowledged[] = []
   deleted = 0
   #isStopping = false
+  #gate = Promise.withResolvers<void>()
   readonly #server: LanyardServer
   readonly #running: Promise<unknown>
 
   constructor(server: LanyardServer) {
     this.#server = server
+    this.#gate.resolve()
     this.#running = Promise.all(Array.from({ length: clients }, (_, index) => this.#run(index)))
   }
 
@@ -47,8 +49,18 @@ class Load {
     return this.acknowledged.filter(({ isDoomed }) => !isDoomed)
   }
 
+  /** While what came of a backup is looked at: a store that grows meanwhile would only make the next look longer. */
+  pause(): void {
+    this.#gate = Promise.withResolvers()
+  }
+
+  resume(): void {
+    this.#gate.resolve()
+  }
+
   async stop(): Promise<void> {
     this.#isStopping = true
+    this.resume()
     await this.#running
   }
 
@@ -56,6 +68,7 @@ class Load {
     const client = new Client(this.#server)
     const repository = `load/client-${index}`
     for (let count = 0; !this.#isStopping; count++) {
+      await this.#gate.promise
       const tag = `v${count}`
       // Large enough that copying takes a while; shared with the one before, so that deletions do not free everything.
       const layers = [`${repository} ${count} ${'x'.repeat(20_000)}`, `${repository} ${count >> 1} shared`]
@@ -117,10 +130,14 @@ suite('a backup under load', () => {
     let during = 0
     let last: { layout: DataLayout; images: Acknowledged[] } | undefined
     for (let round = 0; round < rounds; round++) {
+      load.resume()
+      const some = load.acknowledged.length + 2 * clients
+      await eventually(() => load.acknowledged.length >= some, 'the load to be under way')
       const before = load.certain()
       const pushed = load.acknowledged.length
       const { status, stderr } = await runLanyard(['backup', folder.root, '--keep', '2', '--json'], { settings: { DATA: server.data } })
       assert.deepEqual([status, stderr], [0, ''])
+      load.pause()
       during += load.acknowledged.length - pushed
       const images = before.filter(({ isDoomed }) => !isDoomed)
       assert.ok(images.length > 0)
