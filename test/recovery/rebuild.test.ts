@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renam
 import { dirname } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import Sqlite from 'better-sqlite3'
+import { sql } from 'kysely'
 import { parseReference } from '../../oci/reference.ts'
 import { createRegistry } from '../../registry/registry.ts'
 import { deleteByReference } from '../../registry/read-manifest.ts'
@@ -206,6 +207,21 @@ suite('the journal', () => {
     assert.equal(readFileSync(currentJournalPath(kept.layout), 'utf8'), before)
     await push(kept, 'team/app', '2')
     assert.equal((await readJournal(kept.layout, undefined)).transactions.length, 3)
+  })
+
+  test('takes back the line of a transaction whose commit fails', async (t) => {
+    const kept = await openKept(t)
+    await push(kept, 'team/app', '1')
+    const before = readFileSync(currentJournalPath(kept.layout), 'utf8')
+    const failing = kept.database.write(async (tx) => {
+      // Looked at only by the commit.
+      await sql`pragma defer_foreign_keys = on`.execute(tx)
+      await tx.insertInto('tag').values({ repository_id: 99, name: 'x', digest: 'x', since_ms: 1 }).execute()
+    })
+    await assert.rejects(failing, /FOREIGN KEY/)
+    assert.equal(readFileSync(currentJournalPath(kept.layout), 'utf8'), before)
+    await push(kept, 'team/app', '2')
+    assert.equal((await readJournal(kept.layout, undefined)).gaps, 0)
   })
 
   test('that cannot be written keeps nobody from pushing, and tells of the gap when it can be again', async (t) => {
