@@ -6,15 +6,20 @@ import { Command } from 'commander'
 import { ConfigError } from '../server/config/load.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { SigningKeyError } from '../auth/signing-keys.ts'
+import { RebuildError } from '../registry/rebuild.ts'
 import { StartError } from '../server/primary.ts'
 import { DataFolderError } from '../storage/data-folder-lock.ts'
 import { SchemaError } from '../storage/metadata/migrate.ts'
+import { BackupError } from '../storage/recovery/backup-folder.ts'
 import { addAuditCommands } from './audit.ts'
+import { addBackupCommands } from './backup.ts'
 import { addCompletionCommand } from './completion.ts'
 import { addConfigCommands } from './config.ts'
 import { addCollectionCommands } from './gc.ts'
+import { addDoctorCommand } from './doctor.ts'
 import { addKeyCommands } from './keys.ts'
 import { addNamespaceCommands } from './namespace.ts'
+import { addRebuildCommand } from './rebuild.ts'
 import { addRepositoryCommands } from './repository.ts'
 import { addRobotCommands } from './robot.ts'
 import { addScrubCommands } from './scrub.ts'
@@ -48,10 +53,23 @@ addCollectionCommands(program)
 addKeyCommands(program)
 addAuditCommands(program)
 addScrubCommands(program)
+addBackupCommands(program)
+addRebuildCommand(program)
+addDoctorCommand(program)
 addConfigCommands(program)
 addCompletionCommand(program)
 
-const expected = [RegistryError, ConfigError, DataFolderError, SchemaError, SigningKeyError, StartError, CommandError]
+const expected = [
+  RegistryError,
+  BackupError,
+  RebuildError,
+  ConfigError,
+  DataFolderError,
+  SchemaError,
+  SigningKeyError,
+  StartError,
+  CommandError,
+]
 
 /** Faults that a person can act on are one sentence; anything else is ours and keeps its stack. */
 function explain(error: unknown): string {

@@ -11,6 +11,7 @@ import { DataFolderError, DataFolderLock } from '../storage/data-folder-lock.ts'
 import { systemCode } from '../storage/faults.ts'
 import { dataLayout, type DataLayout } from '../storage/layout.ts'
 import { Database } from '../storage/metadata/database.ts'
+import { Journal } from '../storage/recovery/journal.ts'
 import { isMigrated, migrate } from '../storage/metadata/migrate.ts'
 import type { Settings } from '../server/config/settings.ts'
 import { CommandError } from './terminal.ts'
@@ -32,7 +33,7 @@ export interface Opened {
  */
 export async function withDatabase(command: Command, work: (opened: Opened) => Promise<void>, { mayCreate = false } = {}): Promise<void> {
   const { settings, layout } = await readyFolder(command, { mayCreate })
-  const database = Database.open(layout.database)
+  const database = Database.open(layout.database, new Journal(layout))
   try {
     await work({ settings, layout, database })
   } finally {

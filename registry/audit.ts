@@ -52,6 +52,7 @@ export const auditActions = {
   scrub: 'reading everything that is stored was asked for',
   restore: 'a tag, a manifest or a repository was brought back',
   purge: 'what could still be restored was removed for good',
+  backup: 'a backup of everything was made',
   overflow: 'events were lost because they could not be written in time; the detail says how many',
 } as const satisfies Record<string, string>
 

@@ -62,6 +62,8 @@ export async function reviewBlobs(registry: Registry, hooks: CollectionHooks = {
   const due = { sinceMs: clock() - rules.leaseMs, limit: stepEntries }
   const digests = await listBlobReviews(database.read, due)
   if (digests.length === 0) return nothing
+  const stopTaking = blobs.collected.startTaking()
+  if (!stopTaking) return nothing
   const taken = new TakenBlobs(registry, hooks)
   let removed = 0
   let seen = 0
@@ -77,6 +79,8 @@ export async function reviewBlobs(registry: Registry, hooks: CollectionHooks = {
   } catch (error) {
     await taken.putBack()
     throw error
+  } finally {
+    stopTaking()
   }
   await hooks.onCommitted?.()
   const freed = await Promise.all(taken.names.map((name) => blobs.collected.remove(name)))

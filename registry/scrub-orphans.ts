@@ -2,7 +2,8 @@
  * Files of blobs that no row names: a crash between the file and its row leaves one. They go as what is collected goes.
  *
  * Invariants: none is taken over, because nobody knows whose it was. One that got its place within a day stays, as an upload may be about to
- * name it; an upload that does so later than that sees under the same lock that its file is gone, and is sent again.
+ * name it; an upload that does so later than that sees under the same lock that its file is gone, and is sent again. While a backup is under
+ * way all stay, for the next scrub.
  */
 import type { SupportedDigest } from '../oci/digest.ts'
 import { totalBlobs } from '../storage/metadata/blobs.ts'
@@ -56,6 +57,8 @@ export class OrphanRemoval {
 
   async #take(digest: SupportedDigest): Promise<string | undefined> {
     const { blobs, clock, newId } = this.#registry
+    const stopTaking = blobs.collected.startTaking()
+    if (!stopTaking) return undefined
     let taken: string | undefined
     try {
       await writeToFree(this.#registry, async (tx) => {
@@ -67,6 +70,8 @@ export class OrphanRemoval {
     } catch (error) {
       if (taken !== undefined) await blobs.collected.putBack(taken)
       throw error
+    } finally {
+      stopTaking()
     }
     return taken
   }

@@ -6,6 +6,7 @@ import { pruneSigningKeys } from '../auth/signing-keys.ts'
 import { rotateAudit } from '../registry/read-audit.ts'
 import { Collector } from '../registry/collect.ts'
 import { expireUploads } from '../registry/expire-uploads.ts'
+import { snapshotIfDue } from '../registry/snapshot-database.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { keepReserve } from '../storage/reserve-file.ts'
 import { runScrubs } from './scrub-job.ts'
@@ -25,8 +26,12 @@ const collectAfterMs = 5 * 60_000
 /** Beyond a token's life: the leeway in checking it, and what a slow process needs to notice a new key. */
 const noticedMs = 2 * 60_000
 
-/** @returns what ends the work: it resolves when the job under way is over. */
-export function startJobs(services: Services): () => Promise<void> {
+/**
+ * @param options.firstSnapshotAfterMs the clients that come back after a start have the disk to themselves for so long
+ * @returns what ends the work: it resolves when the job under way is over.
+ */
+export function startJobs(services: Services, { firstSnapshotAfterMs = 60_000 } = {}): () => Promise<void> {
+  const ending = new AbortController()
   let running: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
     running = running.then(() => runJobs(services))
@@ -34,9 +39,9 @@ export function startJobs(services: Services): () => Promise<void> {
   running = runJobs(services)
   const reserving = setInterval(() => void reserve(services), reserveEveryMs)
   void reserve(services)
-  const ending = new AbortController()
   const collecting = collect(services, ending.signal)
   const scrubbing = runScrubs(services, ending.signal)
+  const copying = takeSnapshots(services, { signal: ending.signal, firstAfterMs: firstSnapshotAfterMs })
   let rotating = rotate(services, ending.signal)
   const auditing = setInterval(() => {
     rotating = rotating.then(() => rotate(services, ending.signal))
@@ -44,7 +49,29 @@ export function startJobs(services: Services): () => Promise<void> {
   return async () => {
     for (const each of [timer, reserving, auditing]) clearInterval(each)
     ending.abort()
-    await Promise.all([running, rotating, collecting, scrubbing])
+    await Promise.all([running, rotating, collecting, scrubbing, copying])
+  }
+}
+
+/** Looks every few minutes whether a snapshot is due, until the signal comes; that ends one at once. */
+async function takeSnapshots(services: Services, { signal, firstAfterMs }: { signal: AbortSignal; firstAfterMs: number }): Promise<void> {
+  await pause(firstAfterMs, undefined, { signal }).catch(ended)
+  while (!signal.aborted) {
+    await snapshot(services, signal)
+    await pause(everyMs, undefined, { signal }).catch(ended)
+  }
+}
+
+async function snapshot({ log, registry, settings, clock }: Services, signal: AbortSignal): Promise<void> {
+  const { everyHours, keep } = settings.snapshots
+  if (everyHours === 0) return
+  try {
+    const rule = { nowMs: clock(), everyMs: everyHours * 3_600_000, keep, signal }
+    const taken = await snapshotIfDue({ database: registry.database, layout: dataLayout(settings.data) }, rule)
+    if (taken) log.info(taken, 'a snapshot of the database was taken')
+  } catch (error) {
+    // The end of the server is none of its faults.
+    if (!signal.aborted) log.error({ err: error }, 'no snapshot of the database could be taken; it is tried again')
   }
 }
 

@@ -22,6 +22,7 @@ import { SecondFactors } from '../registry/second-factor.ts'
 import { BrowserSessions } from '../registry/sessions.ts'
 import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
 import { dataLayout } from '../storage/layout.ts'
+import { Journal } from '../storage/recovery/journal.ts'
 import { releaseReserve } from '../storage/reserve-file.ts'
 import { Database } from '../storage/metadata/database.ts'
 import { totalBlobs } from '../storage/metadata/blobs.ts'
@@ -72,7 +73,7 @@ export interface Services extends Surroundings {
 export async function createServices(settings: Settings, surroundings: Surroundings): Promise<Services> {
   const { clock } = surroundings
   const layout = dataLayout(settings.data)
-  const database = Database.open(layout.database)
+  const database = Database.open(layout.database, new Journal(layout))
   const registry = createRegistry({
     blobs: new DiskBlobStore(layout, { reserveBytes: settings.storage.reserveBytes }),
     releaseReserve: () => releaseReserve(layout),

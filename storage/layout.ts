@@ -13,8 +13,13 @@
  *     uploads/.probe        there for a moment, when someone asks whether writing works
  *     keys/                 token signing keys
  *     reserve               room that is given up when the disk is full, so that deleting still works
- *     snapshots/            copies of lanyard.db, taken before a migration
+ *     snapshots/            copies of lanyard.db: schema-… taken before a migration, scheduled-… by the clock
  *     snapshots/unfinished  one that is being made
+ *     snapshots/copying     a scheduled one that is being made
+ *     journal/              changes of manifests and tags since the snapshots, for the day on which lanyard.db is lost
+ *     hold.db               locked by backups, which need every blob file, and by the collector while it takes some away
+ *     rebuilt.db            a database that is being rebuilt
+ *     lost/                 databases that a rebuilt one took the place of
  *
  * Path components come only from validated digests and from session ids made here, never from a request.
  */
@@ -33,6 +38,10 @@ export interface DataLayout {
   readonly keys: string
   readonly snapshots: string
   readonly reserve: string
+  readonly journal: string
+  readonly hold: string
+  readonly rebuilt: string
+  readonly lost: string
 }
 
 export const digestAlgorithms = ['sha256', 'sha512'] as const satisfies readonly DigestAlgorithm[]
@@ -51,22 +60,36 @@ export function dataLayout(root: string): DataLayout {
     keys: join(root, 'keys'),
     snapshots: join(root, 'snapshots'),
     reserve: join(root, 'reserve'),
+    journal: join(root, 'journal'),
+    hold: join(root, 'hold.db'),
+    rebuilt: join(root, 'rebuilt.db'),
+    lost: join(root, 'lost'),
   }
 }
 
+/** Where blobs lie; a backup folder has them in the same order as a data folder. */
+export type BlobPlaces = Pick<DataLayout, 'blobs'>
+
 /** The folder of a blob: 256 of them per algorithm, so that none grows without bound. */
-export function blobFolder(layout: DataLayout, digest: SupportedDigest): string {
+export function blobFolder(layout: BlobPlaces, digest: SupportedDigest): string {
   return join(layout.blobs, algorithmOf(digest), encodedOf(digest).slice(0, 2))
 }
 
-export function blobPath(layout: DataLayout, digest: SupportedDigest): string {
+export function blobPath(layout: BlobPlaces, digest: SupportedDigest): string {
   return join(blobFolder(layout, digest), encodedOf(digest))
 }
 
 /** Every folder that a blob can lie in. They are made once, so that finishing an upload never has to create and sync one. */
-export function allBlobFolders(layout: DataLayout): string[] {
+export function allBlobFolders(layout: BlobPlaces): string[] {
   const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
   return digestAlgorithms.flatMap((algorithm) => prefixes.map((prefix) => join(layout.blobs, algorithm, prefix)))
+}
+
+/** The digest of a file in a folder of allBlobFolders; undefined for a file that is no blob. */
+export function digestOfBlobFile(folder: string, name: string): SupportedDigest | undefined {
+  const algorithm = digestAlgorithms.find((each) => each === basename(dirname(folder)))
+  if (!algorithm || name.length !== hexLengths[algorithm] || !/^[0-9a-f]+$/.test(name)) return undefined
+  return name.startsWith(basename(folder)) ? digestFromHex(algorithm, name) : undefined
 }
 
 const sessionIdGrammar = /^[a-zA-Z0-9][a-zA-Z0-9-]{0,63}$/
@@ -105,14 +128,6 @@ export function quarantinedPath(layout: DataLayout, digest: SupportedDigest, id:
   return join(layout.quarantine, collectedName(digest, id))
 }
 
-/** The digest of a blob's file in one of allBlobFolders; undefined for other files, which are left alone. */
-export function digestOfBlobFile(folder: string, name: string): SupportedDigest | undefined {
-  const algorithm = digestAlgorithms.find((each) => each === basename(dirname(folder)))
-  if (!algorithm || name.length !== hexLengths[algorithm] || !/^[0-9a-f]+$/.test(name) || !name.startsWith(basename(folder)))
-    return undefined
-  return digestFromHex(algorithm, name)
-}
-
 /** The digest in a name that collectedName gave; undefined for other files, which are left alone. */
 export function digestOfCollected(name: string): SupportedDigest | undefined {
   const [, algorithm, hex = '', id = ''] = /^(sha256|sha512)-([0-9a-f]+)\.(.+)$/.exec(name) ?? []
@@ -140,6 +155,73 @@ export function unfinishedSnapshotPath(layout: DataLayout): string {
 
 /** A snapshot is named for the schema version it holds and the time it was taken. */
 export function snapshotPath(layout: DataLayout, version: number, takenAtMs: number): string {
-  const time = new Date(takenAtMs).toISOString().replaceAll(/[:.]/g, '-')
-  return join(layout.snapshots, `schema-${version}-${time}.db`)
+  return join(layout.snapshots, `schema-${version}-${timeInName(takenAtMs)}.db`)
+}
+
+/** Where a scheduled snapshot is made. */
+export function copyingSnapshotPath(layout: DataLayout): string {
+  return join(layout.snapshots, 'copying')
+}
+
+/** @param of.journal the file of the journal that ended when it was begun; those behind it tell what came afterwards */
+export function scheduledSnapshotPath(layout: DataLayout, of: { version: number; journal: number; takenAtMs: number }): string {
+  return join(layout.snapshots, `scheduled-${of.version}-${of.journal}-${timeInName(of.takenAtMs)}.db`)
+}
+
+/** A file in the folder of snapshots. */
+export interface SnapshotFile {
+  readonly kind: 'schema' | 'scheduled'
+  readonly version: number
+  /** As scheduledSnapshotPath has it; 0 for the other kind. */
+  readonly journal: number
+  readonly takenAtMs: number
+  readonly path: string
+}
+
+/** What the name of a snapshot says; undefined for other files, which are left alone. */
+export function parseSnapshotName(layout: DataLayout, name: string): SnapshotFile | undefined {
+  const [, words = '', version, journal, time = ''] = /^(schema-(\d{1,6})|scheduled-\d{1,6}-(\d{1,9}))-(\d{4}-.+)\.db$/.exec(name) ?? []
+  const takenAtMs = parseTimeInName(time)
+  if (takenAtMs === undefined) return undefined
+  const kind = journal === undefined ? 'schema' : 'scheduled'
+  return {
+    kind,
+    version: Number(version ?? words.split('-')[1]),
+    journal: Number(journal ?? 0),
+    takenAtMs,
+    path: join(layout.snapshots, name),
+  }
+}
+
+/** The file of the journal that is written now. */
+export function currentJournalPath(layout: Pick<DataLayout, 'journal'>): string {
+  return join(layout.journal, 'current.jsonl')
+}
+
+/** A file of the journal that is finished. @param number one more than that of the file before */
+export function finishedJournalPath(layout: Pick<DataLayout, 'journal'>, number: number): string {
+  return join(layout.journal, `${String(number).padStart(8, '0')}.jsonl`)
+}
+
+/** The number of a finished file of the journal; undefined for others. */
+export function journalNumberOf(name: string): number | undefined {
+  const [, digits] = /^(\d{8})\.jsonl$/.exec(name) ?? []
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** Where a database goes that a rebuilt one takes the place of; its log and index go beside it. */
+export function lostDatabasePath(layout: DataLayout, atMs: number): string {
+  return join(layout.lost, `lanyard-${timeInName(atMs)}.db`)
+}
+
+/** `2026-11-25T08-30-00-000Z`: a time in UTC without a character that needs quoting. */
+export function timeInName(atMs: number): string {
+  return new Date(atMs).toISOString().replaceAll(/[:.]/g, '-')
+}
+
+/** Milliseconds since 1970; undefined when it is none that timeInName gave. */
+export function parseTimeInName(text: string): number | undefined {
+  if (!/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$/.test(text)) return undefined
+  const atMs = Date.parse(`${text.slice(0, 13)}:${text.slice(14, 16)}:${text.slice(17, 19)}.${text.slice(20)}`)
+  return Number.isNaN(atMs) ? undefined : atMs
 }

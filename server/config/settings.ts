@@ -203,6 +203,20 @@ export const settingTable = [
     doc: 'How long a deleted repository or manifest can be restored, and a tag that was moved or removed. Lower it when what was deleted fills the disk; 0 gives the space back at once.',
   }),
   setting({
+    key: 'snapshots.everyHours',
+    schema: number({ min: 0, max: 8760 }),
+    default: 6,
+    unit: 'hours',
+    doc: 'How often the database is copied within the data folder, so that "lanyard rebuild" can bring it back. Raise it where a large database and a slow disk make copies felt; 0 makes none. It is no backup: that lies on another disk.',
+  }),
+  setting({
+    key: 'snapshots.keep',
+    schema: wholeNumber({ min: 1, max: 1000 }),
+    default: 8,
+    unit: 'copies',
+    doc: 'How many of these copies stay, the newest ones. Lower it when they take too much of the disk: each is about as large as the database. Copies made before an upgrade are not counted and stay.',
+  }),
+  setting({
     key: 'uploads.expireHours',
     schema: wholeNumber({ min: 1, max: 8760 }),
     default: 24,

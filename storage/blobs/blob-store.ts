@@ -48,6 +48,11 @@ export interface BlobStore {
  */
 export interface CollectedBlobs {
   /**
+   * Begins a time in which no backup does: backups need every file that a row named when they began.
+   * @returns what ends it, after the transaction; undefined: a backup is under way, and nothing may be taken away
+   */
+  startTaking(): (() => void) | undefined
+  /**
    * Takes a blob from its place, within the transaction that deletes its row.
    * @param id of this collection alone
    * @returns a name for the other calls; undefined: there was no such blob

@@ -13,6 +13,7 @@ import { systemCode, withFaultsTranslated } from '../faults.ts'
 import { blobFolder, blobPath, collectedName, collectedPath, digestOfCollected, type DataLayout } from '../layout.ts'
 import type { CollectedBlobs } from './blob-store.ts'
 import { syncFolder } from './durable.ts'
+import { keepBackupsOut } from './hold.ts'
 
 /** What `stat` counts a file's room in, whatever the file system's own blocks are. */
 const statBlockBytes = 512
@@ -22,6 +23,10 @@ export class CollectedFiles implements CollectedBlobs {
 
   constructor(layout: DataLayout) {
     this.#layout = layout
+  }
+
+  startTaking(): (() => void) | undefined {
+    return keepBackupsOut(this.#layout)
   }
 
   async takeAway(digest: SupportedDigest, id: string): Promise<string | undefined> {

@@ -22,6 +22,7 @@ import { CollectedFiles } from './collected-files.ts'
 import { AlignedBuffers, DirectFile } from './direct-file.ts'
 import { DiskHealth } from './disk-health.ts'
 import { commitFile, syncFolder } from './durable.ts'
+import { makeHold } from './hold.ts'
 
 const inPool = {
   open: promisify(open),
@@ -78,6 +79,7 @@ export class DiskBlobStore implements BlobStore {
         const missing = folders.filter((folder) => dirname(folder) === parent && !present.has(basename(folder)))
         await Promise.all(missing.map((folder) => mkdir(folder, { mode: 0o700 })))
       }
+      makeHold(layout)
       for (const folder of [...parents, layout.blobs, layout.root]) await syncFolder(folder)
     })
   }

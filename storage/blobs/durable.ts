@@ -15,9 +15,17 @@ const move = promisify(rename)
  * data repairs a damaged one; readers that have it open keep the old inode.
  */
 export async function commitFile(file: number, from: string, to: { path: string; folder: string }): Promise<void> {
-  await sync(file)
-  await move(from, to.path)
+  await syncAndRename(file, from, to.path)
   await syncFolder(to.folder)
+}
+
+/**
+ * The same but for the folder, for many files at once: whoever says that they are there syncs each of their folders before.
+ * @param file an open descriptor of what lies at `from`, a file or a folder
+ */
+export async function syncAndRename(file: number, from: string, to: string): Promise<void> {
+  await sync(file)
+  await move(from, to)
 }
 
 /** Makes the names in a folder durable: after a create, rename or unlink in it. */

@@ -8,6 +8,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import Sqlite from 'better-sqlite3'
 import { Kysely, SqliteAdapter, SqliteDialect } from 'kysely'
 import { systemCode, translateFault } from '../faults.ts'
+import type { Journal } from '../recovery/journal.ts'
 import { LogSync } from './log-sync.ts'
 import type { Reader, Schema, Writer } from './schema.ts'
 import type { DirectAdapter, Statement } from './statement.ts'
@@ -26,21 +27,24 @@ export class Database {
   /** Of the write connection. */
   readonly #statements: StatementCache
   readonly #logSync: LogSync
+  readonly #journal: Journal | undefined
   /** Settled when the last write transaction that asked for its turn is over: there is one connection, and so one at a time. */
   #lastWrite: Promise<unknown> = Promise.resolve()
 
-  private constructor(readConnection: Sqlite.Database, writeConnection: Sqlite.Database) {
+  private constructor(readConnection: Sqlite.Database, writeConnection: Sqlite.Database, journal: Journal | undefined) {
     this.#readConnection = readConnection
     this.#writeConnection = writeConnection
+    this.#journal = journal
+    journal?.attach(writeConnection)
     this.#statements = new StatementCache(writeConnection)
     this.read = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(new StatementCache(readConnection)) })
     this.#write = new Kysely<Schema>({ dialect: new LanyardSqliteDialect(this.#statements) })
     this.#logSync = new LogSync(writeConnection.name)
   }
 
-  /** Opens a migrated database file (see migrate.ts). */
-  static open(path: string): Database {
-    return new Database(openSqlite(path, { readonly: true }), openForWriting(path))
+  /** Opens a migrated database file (see migrate.ts). @param journal is told what is changed, for the day on which the file is lost */
+  static open(path: string, journal?: Journal): Database {
+    return new Database(openSqlite(path, { readonly: true }), openForWriting(path), journal)
   }
 
   /** A read that goes past the query builder altogether: for what stands on the path of every request. */
@@ -81,12 +85,16 @@ export class Database {
    */
   async #inTransaction<T>(work: (tx: Writer) => Promise<T>): Promise<T> {
     await this.#begin()
+    let isWritten = false
     try {
       // What Writer says is true from here on: what goes through this handle is within the transaction.
       const result = await work(this.#write as Writer)
+      this.#journal?.append()
+      isWritten = true
       this.#statements.prepare('commit').run()
       return result
     } catch (error) {
+      this.#journal?.forget({ isWritten: isWritten && this.#writeConnection.inTransaction })
       // After some faults, a full disk among them, SQLite has rolled back already; to ask again would be the error that is seen.
       if (this.#writeConnection.inTransaction) this.#statements.prepare('rollback').run()
       throw error
@@ -113,6 +121,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
+    this.#journal?.close()
     await this.#logSync.close()
     // The query builder closes only what went through it. The writer is last: only then is the log folded into the database.
     await this.read.destroy()

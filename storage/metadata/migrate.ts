@@ -85,7 +85,7 @@ export async function migrate(
 function requireNoOrphanedBlobs(layout: DataLayout): void {
   if (existsSync(layout.database) || !allBlobFolders(layout).some(holdsFiles)) return
   throw new SchemaError(
-    `the data folder ${layout.root} holds blobs but no database: restore ${layout.database} from a backup or from ${layout.snapshots}, or move ${layout.blobs} away to start anew. Nothing was changed.`,
+    `the data folder ${layout.root} holds blobs but no database: bring it back with "lanyard rebuild" or from a backup, or move ${layout.blobs} away to start anew. Nothing was changed.`,
   )
 }
 
@@ -107,7 +107,7 @@ function readVersion(path: string): number {
     const isDamaged = ['SQLITE_NOTADB', 'SQLITE_CORRUPT'].includes(systemCode(error) ?? '')
     if (!isDamaged) throw error
     throw new SchemaError(
-      `${path} is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.`,
+      `${path} is damaged or no database: bring it back with "lanyard rebuild" or from a backup, or point the data setting to another folder. Nothing was changed.`,
     )
   }
 }

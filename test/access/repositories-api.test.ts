@@ -26,7 +26,7 @@ test('a repository is described by name, visibility, description and when it cam
   assert.deepEqual([reply.status, valuesOf(reply, 'Content-Type')], [200, ['application/json']])
   assert.deepEqual([valuesOf(reply, 'Cache-Control'), valuesOf(reply, 'X-Content-Type-Options')], [['no-store'], ['nosniff']])
   const { createdAt, ...rest } = jsonOf(reply) as Described
-  assert.deepEqual(rest, { name: repositories.internal, visibility: 'internal', description: '' })
+  assert.deepEqual(rest, { name: repositories.internal, visibility: 'internal', description: '', untaggedDays: null })
   assert.match(createdAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   assert.ok(Date.parse(createdAt) >= before && Date.parse(createdAt) <= Date.now())
 })

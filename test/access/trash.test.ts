@@ -77,7 +77,7 @@ suite('what was deleted', () => {
 
   test('a repository is restored by owners alone', async () => {
     await expectStatus(await alice.call('DELETE', '/api/v1/repositories/alice%2Fapp'), 204)
-    assert.deepEqual(await statuses('GET', '/namespaces/alice/trash'), { bob: 403, walt: 403, mona: 403, alice: 200 })
+    assert.deepEqual(await statuses('GET', '/namespaces/alice/trash'), { bob: 404, walt: 403, mona: 403, alice: 200 })
     const path = `/trash/${await newest()}/restore`
     for (const name of ['walt', 'mona']) assert.ok([403, 404].includes(await statusOf(name, 'POST', path)), name)
     assert.equal(await statusOf('alice', 'POST', path), 200)

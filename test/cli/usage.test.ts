@@ -3,11 +3,14 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Command } from 'commander'
 import { addAuditCommands } from '../../cli/audit.ts'
+import { addBackupCommands } from '../../cli/backup.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addCollectionCommands } from '../../cli/gc.ts'
+import { addDoctorCommand } from '../../cli/doctor.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
+import { addRebuildCommand } from '../../cli/rebuild.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addScrubCommands } from '../../cli/scrub.ts'
@@ -35,6 +38,9 @@ function everyCommand(): Command[] {
   addKeyCommands(program)
   addAuditCommands(program)
   addScrubCommands(program)
+  addBackupCommands(program)
+  addRebuildCommand(program)
+  addDoctorCommand(program)
   addConfigCommands(program)
   addCompletionCommand(program)
   const withChildren = (command: Command): Command[] => [command, ...command.commands.flatMap(withChildren)]
@@ -120,6 +126,12 @@ test('these are the commands', () => {
     'scrub',
     'scrub run',
     'scrub status',
+    'backup',
+    'backup list',
+    'backup verify',
+    'restore',
+    'rebuild',
+    'doctor',
     'config',
     'config print',
     'config check',
@@ -143,11 +155,14 @@ suite('the help of', () => {
 })
 
 test('a command that runs takes every setting as a flag; those on the data folder show only where it is', () => {
-  for (const command of everyCommand().filter((each) => each.commands.length === 0 && each.name() !== 'completion')) {
+  // These work on no data folder.
+  const others = ['completion', 'backup list', 'backup verify']
+  const runs = (command: Command): boolean => command.commands.length === 0 || command.registeredArguments.length > 0
+  for (const command of everyCommand().filter((each) => runs(each) && !others.includes(pathOf(each)))) {
     const flags = command.options.map((option) => option.long?.slice(2))
     for (const row of settingRows) assert.ok(flags.includes(flagNameOf(row.key)), `${pathOf(command)} ${row.key}`)
     const help = command.helpInformation()
-    const isAboutAll = pathOf(command) === 'serve' || command.parent?.name() === 'config'
+    const isAboutAll = ['serve', 'doctor'].includes(pathOf(command)) || command.parent?.name() === 'config'
     assert.ok(help.includes('--data <value>') && help.includes('--config <file>'))
     assert.equal(help.includes('--workers <value>'), isAboutAll, pathOf(command))
     assert.ok(!help.includes('--admin-password'), 'a secret is no flag to suggest')
@@ -172,6 +187,10 @@ test('--help answers on standard output with status 0, for the program and for a
     'scrub',
     'keys',
     'audit',
+    'backup',
+    'restore',
+    'rebuild',
+    'doctor',
     'config',
   ])
     assert.match(program.stdout, new RegExp(`^ {2}${name}[| ]`, 'm'))

@@ -7,11 +7,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
 import { addAuditCommands } from '../../cli/audit.ts'
+import { addBackupCommands } from '../../cli/backup.ts'
 import { addCompletionCommand } from '../../cli/completion.ts'
 import { addConfigCommands } from '../../cli/config.ts'
 import { addCollectionCommands } from '../../cli/gc.ts'
+import { addDoctorCommand } from '../../cli/doctor.ts'
 import { addKeyCommands } from '../../cli/keys.ts'
 import { addNamespaceCommands } from '../../cli/namespace.ts'
+import { addRebuildCommand } from '../../cli/rebuild.ts'
 import { addRepositoryCommands } from '../../cli/repository.ts'
 import { addRobotCommands } from '../../cli/robot.ts'
 import { addScrubCommands } from '../../cli/scrub.ts'
@@ -23,6 +26,7 @@ import { addTrashCommands } from '../../cli/trash.ts'
 import { addUserCommands } from '../../cli/user.ts'
 import { Client } from '../support/client.ts'
 import { startRegistry } from '../support/start-registry.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { allPages, codeBlocksOf, inlineCodeOf, readPage, root } from './markdown.ts'
 
 interface Ended {
@@ -30,12 +34,12 @@ interface Ended {
   readonly output: string
 }
 
-function lanyard(words: readonly string[], options: { env?: Record<string, string>; input?: string } = {}): Promise<Ended> {
+function lanyard(words: readonly string[], options: { env?: Record<string, string>; input?: string; cwd?: string } = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [join(root, 'cli/lanyard.js'), ...words],
-      { env: options.env ?? {} },
+      { env: options.env ?? {}, ...(options.cwd === undefined ? {} : { cwd: options.cwd }) },
       (error, stdout, stderr) => resolve({ status: error === null ? 0 : Number(error.code), output: `${stdout}${stderr}` }),
     )
     child.stdin?.end(options.input ?? '')
@@ -60,10 +64,13 @@ test('every lanyard command in the README works, one after the other, beside a r
   const env = { LANYARD_DATA: registry.data, LANYARD_AUTH_BCRYPT_COST: '4' }
   const commands = codeBlocksOf(readPage('README.md')).flatMap(({ lines }) => commandsOf(lines.filter((line) => inClone.test(line))))
   assert.ok(commands.length >= 10)
-  for (const words of commands) {
+  // Where a backup goes, and what is made of it.
+  const cwd = temporaryFolder(t)
+  for (const words of commands.map((each) => each.map((word) => word.replace(/^\/mnt\//, `${cwd}/`)))) {
     const asksForPassword = words[0] === 'user' && (words[1] === 'add' || words[1] === 'passwd')
     const { status, output } = await lanyard([...words, ...(asksForPassword ? ['--password-stdin'] : [])], {
       env,
+      cwd,
       input: 'correct horse battery\n',
     })
     assert.equal(status, 0, `lanyard ${words.join(' ')}: ${output}`)
@@ -87,6 +94,9 @@ function buildProgram(): Command {
     addKeyCommands,
     addAuditCommands,
     addScrubCommands,
+    addBackupCommands,
+    addRebuildCommand,
+    addDoctorCommand,
     addConfigCommands,
     addCompletionCommand,
   ])
@@ -98,7 +108,7 @@ function buildProgram(): Command {
 function findCommand(words: readonly string[], within: Command = buildProgram()): Command | undefined {
   const next = within.commands.find((command) => command.name() === words[0])
   if (next) return findCommand(words.slice(1), next)
-  return within.commands.length === 0 ? within : undefined
+  return within.commands.length === 0 || within.registeredArguments.length > 0 ? within : undefined
 }
 
 function faultsOf(words: readonly string[]): string[] {
@@ -118,7 +128,22 @@ test('every lanyard command and flag that a document mentions exists', () => {
     for (const words of [...inText, ...inBlocks, ...inComments]) mentioned.set(words.join(' '), words)
   }
   assert.ok(mentioned.size >= 12)
-  const groups = new Set(['user', 'namespace', 'team', 'robot', 'token', 'repo', 'tag', 'trash', 'gc', 'scrub', 'keys', 'audit', 'config'])
+  const groups = new Set([
+    'user',
+    'namespace',
+    'team',
+    'robot',
+    'token',
+    'repo',
+    'tag',
+    'trash',
+    'gc',
+    'scrub',
+    'keys',
+    'audit',
+    'backup',
+    'config',
+  ])
   const whole = [...mentioned.values()].filter((words) => words.length > 1 || !groups.has(words[0] ?? ''))
   assert.deepEqual(whole.flatMap(faultsOf), [])
 })

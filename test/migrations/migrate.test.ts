@@ -246,7 +246,8 @@ suite('databases that are not for this program', () => {
   })
 
   const another = 'is not a Lanyard database: point the data setting to another folder. Nothing was changed.'
-  const damaged = 'is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.'
+  const damaged =
+    'is damaged or no database: bring it back with "lanyard rebuild" or from a backup, or point the data setting to another folder. Nothing was changed.'
   const foreign: readonly (readonly [what: string, make: (path: string) => void, sentence: string])[] = [
     ['a database of another program', (path) => makeDatabase(path, 'create table notes (text)'), another],
     ['a database that has only a view', (path) => makeDatabase(path, 'create view v as select 1'), another],

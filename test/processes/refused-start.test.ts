@@ -70,7 +70,7 @@ test('a database that is none, belongs to another program, or was written by a n
   )
   const sentences = await Promise.all([damaged, foreign, newer].map((DATA) => refusedStart({ settings: { DATA } })))
   assert.deepEqual(sentences, [
-    `lanyard: ${damaged}/lanyard.db is damaged or no database: restore it, or point the data setting to another folder. Nothing was changed.`,
+    `lanyard: ${damaged}/lanyard.db is damaged or no database: bring it back with "lanyard rebuild" or from a backup, or point the data setting to another folder. Nothing was changed.`,
     `lanyard: ${foreign}/lanyard.db is not a Lanyard database: point the data setting to another folder. Nothing was changed.`,
     `lanyard: the data folder ${newer} was written by a newer version of Lanyard (schema 999; this version knows ${readdirSync('migrations/sqlite').filter((file) => /^\d{4}-/.test(file)).length}): install that version again, or restore a snapshot from ${newer}/snapshots. Nothing was changed.`,
   ])

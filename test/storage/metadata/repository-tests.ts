@@ -91,6 +91,7 @@ export function repositoryTests(create: MetadataFactory): void {
       visibility: 'internal',
       description: '',
       created_at_ms: 7,
+      untagged_days: null,
     })
     const row = await database.read.selectFrom('repository').select('namespace').executeTakeFirst()
     assert.equal(row?.namespace, 'team')
