@@ -12,21 +12,21 @@ import Sqlite from 'better-sqlite3'
 import { KeyRing, listSigningKeys, pruneSigningKeys } from '../../auth/signing-keys.ts'
 import { firstAdministrator } from '../../server/prepare.ts'
 import { allBlobFolders, dataLayout, type DataLayout } from '../../storage/layout.ts'
-import { Database } from '../../storage/metadata/database.ts'
-import { migrate, readMigrations } from '../../storage/metadata/migrate.ts'
-import { ensureRepository } from '../../storage/metadata/repositories.ts'
-import { putManifest } from '../../storage/metadata/manifests.ts'
-import type { RepositoryName } from '../../oci/repository-name.ts'
+import { readMigrations } from '../../storage/metadata/migrate.ts'
 import { writeArm } from './arm.ts'
 import { blobsIn, fillCollectable } from './collectable.ts'
 import { fsck } from './fsck.ts'
 import type { Chore, KillPoint } from './kill-points.ts'
-import { sha256, type Random } from './random.ts'
+import { keptOf, makeOldDatabase } from './old-databases.ts'
+import type { Random } from './random.ts'
 import type { Report, Row } from './report.ts'
 import { armedEnvironment, makeControl } from './served-folder.ts'
 import { adminPassword } from '../support/start-registry.ts'
 
 const script = fileURLToPath(new URL('chore.ts', import.meta.url))
+
+/** Steps that chore.ts takes behind the shipped ones. */
+const laterSteps = 2
 
 export type ChorePoint = KillPoint & { readonly during: 'chore' }
 
@@ -68,11 +68,14 @@ export class ChoreBench {
   readonly #runner: ChoreRunner
   /** Key files that `rotate` acknowledged. */
   readonly #acknowledged = new Set<string>()
-  #template: { readonly file: string; readonly rows: string } | undefined
+  readonly #random: Random
+  /** By schema: a file to copy, and what of it must be kept. */
+  readonly #old = new Map<number, { readonly file: string; readonly kept: string }>()
 
   constructor(folder: string, { random, report }: { random: Random; report: Report }) {
     this.#folder = folder
     this.#report = report
+    this.#random = random
     this.#runner = new ChoreRunner(folder, random)
   }
 
@@ -95,18 +98,31 @@ export class ChoreBench {
     rmSync(layout.root, { recursive: true })
   }
 
+  /** From any earlier schema; a point that each step reaches is one of any step. */
   async #migration(point: ChorePoint, row: Row): Promise<void> {
-    this.#template ??= await makeTemplate(this.#folder)
+    const newest = readMigrations().length
+    const version = 1 + this.#random.below(newest)
+    const old = await this.#oldDatabase(version)
     const layout = dataLayout(mkdtempSync(join(this.#folder, 'migration-')))
-    copyFileSync(this.#template.file, layout.database)
-    await this.#killAndRepeat({ point, row, data: layout.root })
-    this.#expect(row, rowsOf(layout.database) === this.#template.rows || 'rows are missing after the migration')
-    this.#expect(row, versionOf(layout.database) === readMigrations().length + 2 || `the schema is at ${versionOf(layout.database)}`)
+    copyFileSync(old.file, layout.database)
+    const times = point.moment.startsWith('commit') ? newest + laterSteps - version : point.times
+    await this.#killAndRepeat({ point: { ...point, ...(times !== undefined && { times }) }, row, data: layout.root })
+    this.#expect(row, keptOf(layout.database) === old.kept || `something of schema ${version} is missing after the migration`)
+    this.#expect(row, versionOf(layout.database) === newest + laterSteps || `the schema is at ${versionOf(layout.database)}`)
     const snapshots = readdirSync(layout.snapshots).filter((name) => name.endsWith('.db'))
-    const rows = this.#template.rows
-    for (const name of snapshots) this.#expect(row, rowsOf(join(layout.snapshots, name)) === rows || `the snapshot ${name} is torn`)
+    for (const name of snapshots) this.#expect(row, keptOf(join(layout.snapshots, name)) === old.kept || `the snapshot ${name} is torn`)
     this.#expect(row, snapshots.length > 0 || 'there is no snapshot')
     rmSync(layout.root, { recursive: true })
+  }
+
+  async #oldDatabase(version: number): Promise<{ file: string; kept: string }> {
+    const known = this.#old.get(version)
+    if (known) return known
+    const layout = dataLayout(mkdtempSync(join(this.#folder, 'old-')))
+    await makeOldDatabase(layout, version)
+    const made = { file: layout.database, kept: keptOf(layout.database) }
+    this.#old.set(version, made)
+    return made
   }
 
   /** What is needed is there byte for byte, everything else is gone, and nothing is left between the two. */
@@ -157,40 +173,6 @@ export class ChoreBench {
 
   #expectSound(row: Row, dangling: readonly string[]): void {
     for (const what of dangling) this.#report.violate(row, 'dangling', what)
-  }
-}
-
-/** A database of this version that holds something: some hundred pages, so that a snapshot takes a while. */
-async function makeTemplate(folder: string): Promise<{ file: string; rows: string }> {
-  const layout = dataLayout(mkdtempSync(join(folder, 'template-')))
-  await migrate(layout, Date.now())
-  const database = Database.open(layout.database)
-  await database.write(async (tx) => {
-    const repositoryId = await ensureRepository(tx, { name: 'team/app' as RepositoryName, visibility: 'private', nowMs: 1 })
-    for (let index = 0; index < 60; index++) {
-      const content = Buffer.alloc(8_000, `manifest ${index} `)
-      const manifest = { repository_id: repositoryId, digest: sha256(content), size_bytes: content.length, content, pushed_at_ms: index }
-      const empty = { artifact_type: null, subject_digest: null, annotations: null, pushed_by: null }
-      await putManifest(tx, { ...manifest, ...empty, media_type: 'application/vnd.oci.image.manifest.v1+json' }, [])
-    }
-  })
-  await database.close()
-  return { file: layout.database, rows: rowsOf(layout.database) }
-}
-
-/** A digest of what the tables hold, whatever columns a migration added; a reason when the file is no sound database. */
-function rowsOf(path: string): string {
-  const sqlite = new Sqlite(path)
-  try {
-    const sound = sqlite.prepare<[], string>('pragma integrity_check').pluck().get()
-    const manifests = sqlite.prepare<[], { digest: string; content: Buffer }>('select digest, content from manifest order by digest').all()
-    const repositories = sqlite.prepare<[], string>('select name from repository order by name').pluck().all()
-    const isWhole = manifests.every(({ digest, content }) => sha256(content) === digest)
-    return JSON.stringify([sound, isWhole, repositories, manifests.map(({ digest }) => digest)])
-  } catch (error) {
-    return String(error)
-  } finally {
-    sqlite.close()
   }
 }
 

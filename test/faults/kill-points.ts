@@ -105,7 +105,7 @@ export const killPoints: readonly KillPoint[] = [
   chore('migration: snapshot whole, before its rename', 'snapshot rename before', 'migrate'),
   chore('migration: snapshot named, before the first step', 'snapshot rename after', 'migrate'),
   { ...chore('migration: before a step is committed', 'commit migration before', 'migrate'), times: 2 },
-  chore('migration: between two steps', 'commit migration after', 'migrate'),
+  chore('migration: a step is committed, before the next', 'commit migration after', 'migrate'),
   chore('key rotation: before the fsync of the key', 'key sync before', 'rotate'),
   chore('key rotation: key synced, before its rename', 'key rename before', 'rotate'),
   chore('key rotation: renamed, before the fsync of the folder', 'key folder sync before', 'rotate'),
