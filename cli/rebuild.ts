@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { rebuild, type RebuildReport } from '../registry/rebuild.ts'
+import { rebuild, type RebuildReport } from '../storage/recovery/rebuild.ts'
 import { DataFolderLock } from '../storage/data-folder-lock.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { addDataFlags, loadSettingsFor } from './config.ts'

@@ -19,6 +19,7 @@
  *     journal/              changes of manifests and tags since the snapshots, for the day on which lanyard.db is lost
  *     hold.db               locked by backups, which need every blob file, and by the collector while it takes some away
  *     rebuilt.db            a database that is being rebuilt
+ *     restoring             there while a backup is being restored into this folder
  *     lost/                 databases that a rebuilt one took the place of
  *
  * Path components come only from validated digests and from session ids made here, never from a request.
@@ -41,6 +42,7 @@ export interface DataLayout {
   readonly journal: string
   readonly hold: string
   readonly rebuilt: string
+  readonly restoring: string
   readonly lost: string
 }
 
@@ -63,6 +65,7 @@ export function dataLayout(root: string): DataLayout {
     journal: join(root, 'journal'),
     hold: join(root, 'hold.db'),
     rebuilt: join(root, 'rebuilt.db'),
+    restoring: join(root, 'restoring'),
     lost: join(root, 'lost'),
   }
 }

@@ -13,7 +13,7 @@ import {
   trySync,
   type Room,
 } from '../../storage/recovery/examine-folder.ts'
-import { listSnapshotFiles } from '../../registry/snapshot-database.ts'
+import { listSnapshotFiles } from '../../storage/recovery/snapshot-database.ts'
 import type { Settings } from '../config/settings.ts'
 import { fault, ok, warning, wordsOf, type Finding } from './finding.ts'
 

@@ -84,6 +84,8 @@ export async function migrate(
 /** A new database beside old blobs would look like an empty registry, and the next pushes would make that true. */
 function requireNoOrphanedBlobs(layout: DataLayout): void {
   if (existsSync(layout.database) || !allBlobFolders(layout).some(holdsFiles)) return
+  if (existsSync(layout.restoring))
+    throw new SchemaError(`a restore into ${layout.root} did not come to its end: repeat "lanyard restore". Nothing was changed.`)
   throw new SchemaError(
     `the data folder ${layout.root} holds blobs but no database: bring it back with "lanyard rebuild" or from a backup, or move ${layout.blobs} away to start anew. Nothing was changed.`,
   )

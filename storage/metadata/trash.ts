@@ -8,7 +8,6 @@
 import { sql } from 'kysely'
 import type { Digest } from '../../oci/digest.ts'
 import { namespaceOf, type RepositoryName } from '../../oci/repository-name.ts'
-import { findManifestSize } from './manifests.ts'
 import { behindNames } from './repository-filter.ts'
 import type { Reader, TrashItemTable, Writer } from './schema.ts'
 
@@ -84,7 +83,7 @@ export async function trashManifest(
   },
 ): Promise<boolean> {
   const { repositoryId, repository, digest, tags, nowMs, by } = manifest
-  if ((await findManifestSize(tx, { repositoryId, digest })) === undefined) return false
+  if (!(await isStored(tx, repositoryId, digest))) return false
   const holderId = await makeHolder(tx, nowMs)
   await copyManifest(tx, { from: repositoryId, to: holderId, digest })
   await tx.deleteFrom('manifest').where('repository_id', '=', repositoryId).where('digest', '=', digest).execute()
@@ -103,6 +102,17 @@ export async function trashManifest(
     })
     .execute()
   return true
+}
+
+/** One that is damaged can be deleted as well. */
+async function isStored(tx: Writer, repositoryId: number, digest: Digest): Promise<boolean> {
+  const row = await tx
+    .selectFrom('manifest')
+    .select('size_bytes')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 async function makeHolder(tx: Writer, nowMs: number): Promise<number> {

@@ -19,6 +19,7 @@ import { fsck } from './fsck.ts'
 import type { Chore, KillPoint } from './kill-points.ts'
 import { keptOf, makeOldDatabase } from './old-databases.ts'
 import type { Random } from './random.ts'
+import { isRecovery, setRecoveryScene, type RecoveryWork } from './recovery-scenes.ts'
 import type { Report, Row } from './report.ts'
 import { armedEnvironment, makeControl } from './served-folder.ts'
 import { adminPassword } from '../support/start-registry.ts'
@@ -84,6 +85,7 @@ export class ChoreBench {
     const row = this.#report.row(point.name)
     if (point.work === 'prepare') await this.#firstStart(point, row)
     else if (point.work === 'migrate') await this.#migration(point, row)
+    else if (isRecovery(point.work)) await this.#recovery(point, row, point.work)
     else if (point.work === 'collect') await this.#collection(point, row)
     else await this.#rotation(point, row)
   }
@@ -138,6 +140,14 @@ export class ChoreBench {
     for (const digest of kept) this.#expect(row, left.includes(digest) || `${digest} is gone`)
     this.#expect(row, left.length === kept.length || `${left.length - kept.length} blobs too many are there`)
     rmSync(layout.root, { recursive: true })
+  }
+
+  async #recovery(point: ChorePoint, row: Row, work: RecoveryWork): Promise<void> {
+    const place = mkdtempSync(join(this.#folder, `${work}-`))
+    const { data, faults } = await setRecoveryScene(work, place)
+    await this.#killAndRepeat({ point, row, data })
+    for (const fault of [...(await faults()), true]) this.#expect(row, fault)
+    rmSync(place, { recursive: true })
   }
 
   async #rotation(point: ChorePoint, row: Row): Promise<void> {

@@ -4,10 +4,12 @@
  * Loads only what its work needs: a campaign starts some thousands of these.
  */
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import type { Registry, RegistryRules } from '../../registry/registry.ts'
 import { dataLayout } from '../../storage/layout.ts'
 import type { Migration } from '../../storage/metadata/migrate.ts'
 import type { Chore } from './kill-points.ts'
+import { recoveryPlaces } from './recovery-places.ts'
 
 /** What later versions might ship: one that changes a table with rows, one that makes a table from them. */
 function laterThan(shipped: readonly Migration[]): Migration[] {
@@ -52,6 +54,12 @@ async function withRegistry(changed: Partial<RegistryRules>, work: (registry: Re
 }
 
 const chores: Record<Chore, () => Promise<unknown>> = {
+  backup: async () => {
+    const { backUp } = await import('../../storage/recovery/back-up.ts')
+    const { backupFolder } = await import('../../storage/recovery/backup-folder.ts')
+    const folder = backupFolder(recoveryPlaces(data).backup)
+    await backUp({ layout, folder, keep: 1, mayLink: false, version: '1', nowMs: Date.now() })
+  },
   /** Everything at once. */
   collect: async () => {
     const { Collector } = await import('../../registry/collect.ts')
@@ -73,6 +81,22 @@ const chores: Record<Chore, () => Promise<unknown>> = {
     const { prepareDataFolder } = await import('../../server/prepare.ts')
     const { defaultSettings } = await import('../../server/config/settings.ts')
     await prepareDataFolder(defaultSettings({ data, 'auth.bcryptCost': 4, 'admin.password': password }), Date.now)
+  },
+  rebuild: async () => {
+    const { rebuild, RebuildError } = await import('../../storage/recovery/rebuild.ts')
+    await rebuild({ layout, nowMs: Date.now(), isForced: false }).catch((error: unknown) => {
+      // It was over before the kill, and says so to who repeats it.
+      if (!(error instanceof RebuildError) || !error.message.startsWith('nothing is wrong')) throw error
+    })
+  },
+  restore: async () => {
+    const { restoreBackup } = await import('../../storage/recovery/restore-backup.ts')
+    const { backupFolder } = await import('../../storage/recovery/backup-folder.ts')
+    const { readMigrations } = await import('../../storage/metadata/migrate.ts')
+    const { backup, restored } = recoveryPlaces(data)
+    const wish = { folder: backupFolder(backup), layout: dataLayout(restored), snapshot: undefined, mayMiss: false }
+    // As with the command, a folder that has its database is complete.
+    if (!existsSync(dataLayout(restored).database)) await restoreBackup({ ...wish, schema: readMigrations().length })
   },
   rotate: async () => {
     const { createSigningKey } = await import('../../auth/signing-keys.ts')

@@ -11,7 +11,7 @@ import { removeRepository } from '../../registry/change-repository.ts'
 import { pushWholeBlob } from '../../registry/push-blob.ts'
 import { pushManifest } from '../../registry/push-manifest.ts'
 import { deleteByReference } from '../../registry/read-manifest.ts'
-import { createRegistry, findRepository, type Registry } from '../../registry/registry.ts'
+import { createRegistry, findRepository, type Registry, type RegistryRules } from '../../registry/registry.ts'
 import { DiskBlobStore } from '../../storage/blobs/disk-blob-store.ts'
 import type { DataLayout } from '../../storage/layout.ts'
 import { Database } from '../../storage/metadata/database.ts'
@@ -22,6 +22,20 @@ import { sha256 } from './random.ts'
 const weekMs = 7 * 24 * 3_600_000
 const team = 'team/app'
 
+/** What the collector may remove at once is removed at once. */
+const rules: RegistryRules = {
+  defaultVisibility: 'private',
+  isDeleteEnabled: true,
+  maxReferences: 1000,
+  missingContent: 'strict',
+  allowUnknownTypes: false,
+  maxUploadsPerAccount: 1000,
+  uploadTtlMs: weekMs,
+  leaseMs: 0,
+  trashMs: 0,
+  untaggedDays: 1,
+}
+
 /** @returns the digests of the blobs that must be left. */
 export async function fillCollectable(layout: DataLayout): Promise<{ kept: readonly string[] }> {
   await DiskBlobStore.prepare(layout)
@@ -29,26 +43,7 @@ export async function fillCollectable(layout: DataLayout): Promise<{ kept: reado
   const clock = (): number => Date.now() - weekMs
   await migrate(layout, clock())
   const database = Database.open(layout.database)
-  const registry = createRegistry({
-    blobs: new DiskBlobStore(layout),
-    database,
-    clock,
-    rules: {
-      defaultVisibility: 'private',
-      isDeleteEnabled: true,
-      maxReferences: 1000,
-      missingContent: 'strict',
-      allowUnknownTypes: false,
-      maxUploadsPerAccount: 1000,
-      uploadTtlMs: weekMs,
-      leaseMs: 0,
-      trashMs: 0,
-      untaggedDays: 1,
-    },
-    releaseReserve: async () => false,
-    newId: randomUUID,
-    processId: randomUUID(),
-  })
+  const registry = registryOn({ layout, database, clock })
   try {
     const kept = await pushImage(registry, { repository: team, tag: 'latest', contents: ['config', 'shared', 'kept'] })
     const deleted = await pushImage(registry, { repository: team, tag: 'deleted', contents: ['config', 'shared', 'deleted'] })
@@ -66,7 +61,12 @@ export async function fillCollectable(layout: DataLayout): Promise<{ kept: reado
   }
 }
 
-async function pushImage(
+export function registryOn({ layout, database, clock }: { layout: DataLayout; database: Database; clock: () => number }): Registry {
+  const parts = { blobs: new DiskBlobStore(layout), database, clock, rules, newId: randomUUID, processId: randomUUID() }
+  return createRegistry({ ...parts, releaseReserve: async () => false })
+}
+
+export async function pushImage(
   registry: Registry,
   { repository, tag, contents }: { repository: string; tag: string | undefined; contents: readonly string[] },
 ): Promise<{ digest: string; blobs: readonly string[] }> {

@@ -19,7 +19,7 @@ export type LoadWork =
   | 'pullImage'
 
 /** What a process of its own does beside or before the server; chore.ts has each. */
-export type Chore = 'collect' | 'expire' | 'migrate' | 'prepare' | 'rotate'
+export type Chore = 'backup' | 'collect' | 'expire' | 'migrate' | 'prepare' | 'rebuild' | 'restore' | 'rotate'
 
 export type KillPoint = {
   readonly name: string
@@ -106,6 +106,17 @@ export const killPoints: readonly KillPoint[] = [
   chore('migration: snapshot named, before the first step', 'snapshot rename after', 'migrate'),
   { ...chore('migration: before a step is committed', 'commit migration before', 'migrate'), times: 2 },
   chore('migration: a step is committed, before the next', 'commit migration after', 'migrate'),
+  { ...chore('backup: amid the copy of the rows', 'snapshot under way', 'backup'), times: 2 },
+  { ...chore('backup: a blob copied, before its rename', 'backup part rename before', 'backup'), times: 4 },
+  { ...chore('backup: a blob has its name', 'backup part rename after', 'backup'), times: 4 },
+  { ...chore('restore: a file copied, before its rename', 'upload rename before', 'restore'), times: 4 },
+  { ...chore('restore: a blob has its name', 'upload rename after', 'restore'), times: 4 },
+  chore('restore: everything there but the name of the database', 'rebuilt rename before', 'restore'),
+  chore('restore: the database has its name', 'rebuilt rename after', 'restore'),
+  chore('rebuild: amid the rows of the journal', 'row replay after', 'rebuild'),
+  chore('rebuild: whole, the damaged database still in its place', 'database rename before', 'rebuild'),
+  chore('rebuild: the damaged database moved away, the new one without its name', 'rebuilt rename before', 'rebuild'),
+  chore('rebuild: the new database has its name', 'rebuilt rename after', 'rebuild'),
   chore('key rotation: before the fsync of the key', 'key sync before', 'rotate'),
   chore('key rotation: key synced, before its rename', 'key rename before', 'rotate'),
   chore('key rotation: renamed, before the fsync of the folder', 'key folder sync before', 'rotate'),

@@ -50,6 +50,9 @@ function nameOf(path: string): string | undefined {
   if (path.includes('/blobs/')) return 'blob folder'
   if (path.includes('/keys')) return path.endsWith('keys') ? 'key folder' : 'key'
   if (path.includes('/snapshots/')) return 'snapshot'
+  if (path.includes('/unfinished')) return 'backup part'
+  if (path.endsWith('/rebuilt.db')) return 'rebuilt'
+  if (path.endsWith('/lanyard.db')) return 'database'
   return path.endsWith('-wal') ? 'log' : undefined
 }
 

@@ -23,6 +23,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/^update "tag"/, 'tag end'],
   [/^insert into "tag"/, 'tag insert'],
   [/^insert into "account"/, 'account insert'],
+  [/^insert or replace into "tag"/, 'row replay'],
   [/^insert into migration/, 'migration insert'],
 ]
 

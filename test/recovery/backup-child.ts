@@ -1,6 +1,6 @@
 /** A process that makes a backup and stops at one moment of it, to be killed there. */
 import process from 'node:process'
-import { backUp, type BackupHooks } from '../../registry/back-up.ts'
+import { backUp, type BackupHooks } from '../../storage/recovery/back-up.ts'
 import { dataLayout } from '../../storage/layout.ts'
 import { backupFolder } from '../../storage/recovery/backup-folder.ts'
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync,
 import { join } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import Sqlite from 'better-sqlite3'
-import { verifyBackup } from '../../registry/verify-backup.ts'
+import { verifyBackup } from '../../storage/recovery/verify-backup.ts'
 import { blobPath } from '../../storage/layout.ts'
 import { snapshotParts, type BackupFolder, type SnapshotParts } from '../../storage/recovery/backup-folder.ts'
 import { openBackedUp, pushImage, type BackedUp } from '../support/backup.ts'

@@ -5,7 +5,7 @@
  * there. The journal reaches back to the oldest snapshot that is kept.
  */
 import { chmod, mkdir, open, readdir, rm, stat, statfs } from 'node:fs/promises'
-import { commitFile, syncFolder } from '../storage/blobs/durable.ts'
+import { commitFile, syncFolder } from '../blobs/durable.ts'
 import {
   copyingSnapshotPath,
   finishedJournalPath,
@@ -13,11 +13,11 @@ import {
   scheduledSnapshotPath,
   type DataLayout,
   type SnapshotFile,
-} from '../storage/layout.ts'
-import type { Database } from '../storage/metadata/database.ts'
-import { finishJournal, listJournal, removeJournal } from '../storage/recovery/journal.ts'
-import { copyInThread } from '../storage/recovery/snapshot-thread.ts'
-import { sizeOf } from '../storage/recovery/file-size.ts'
+} from '../layout.ts'
+import type { Database } from '../metadata/database.ts'
+import { finishJournal, listJournal, removeJournal } from './journal.ts'
+import { copyInThread } from './snapshot-thread.ts'
+import { sizeOf } from './file-size.ts'
 
 export interface SnapshotRule {
   readonly nowMs: number

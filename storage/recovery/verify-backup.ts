@@ -6,9 +6,9 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
-import { isDigest, isSupported, parseDigest, requireSupported } from '../oci/digest.ts'
-import { systemCode } from '../storage/faults.ts'
-import { allBlobFolders, blobPath, digestOfBlobFile } from '../storage/layout.ts'
+import { isDigest, isSupported, parseDigest, requireSupported } from '../../oci/digest.ts'
+import { systemCode } from '../faults.ts'
+import { allBlobFolders, blobPath, digestOfBlobFile } from '../layout.ts'
 import {
   BackupError,
   keyFolder,
@@ -20,9 +20,9 @@ import {
   type BackupFolder,
   type SnapshotDescription,
   type SnapshotParts,
-} from '../storage/recovery/backup-folder.ts'
-import { blobsIn, findDamage, readFacts } from '../storage/recovery/copy-database.ts'
-import { measureFile } from '../storage/recovery/copy-file.ts'
+} from './backup-folder.ts'
+import { blobsIn, findDamage, readFacts } from './copy-database.ts'
+import { measureFile } from './copy-file.ts'
 
 /** Something that a restore would miss, and what to do. */
 export interface BackupFault {

@@ -7,12 +7,12 @@
  */
 import { chmod, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isDigest, isSupported, parseDigest, requireSupported, type SupportedDigest } from '../oci/digest.ts'
-import { syncFolder } from '../storage/blobs/durable.ts'
-import { CollectedFiles } from '../storage/blobs/collected-files.ts'
-import { holdBlobs } from '../storage/blobs/hold.ts'
-import { systemCode } from '../storage/faults.ts'
-import { allBlobFolders, blobFolder, blobPath, collectedPath, digestOfBlobFile, type DataLayout } from '../storage/layout.ts'
+import { isDigest, isSupported, parseDigest, requireSupported, type SupportedDigest } from '../../oci/digest.ts'
+import { syncFolder } from '../blobs/durable.ts'
+import { CollectedFiles } from '../blobs/collected-files.ts'
+import { holdBlobs } from '../blobs/hold.ts'
+import { systemCode } from '../faults.ts'
+import { allBlobFolders, blobFolder, blobPath, collectedPath, digestOfBlobFile, type DataLayout } from '../layout.ts'
 import {
   BackupError,
   clearUnfinished,
@@ -31,11 +31,11 @@ import {
   writeDurably,
   type BackupFolder,
   type SnapshotDescription,
-} from '../storage/recovery/backup-folder.ts'
-import { BlobQuestions, blobsIn, copyDatabase, findDamage, readFacts, type BlobFact } from '../storage/recovery/copy-database.ts'
-import { copyFileDurably, copyVerified, measureFile, type CopyOutcome, type FileFacts } from '../storage/recovery/copy-file.ts'
+} from './backup-folder.ts'
+import { BlobQuestions, blobsIn, copyDatabase, findDamage, readFacts, type BlobFact } from './copy-database.ts'
+import { copyFileDurably, copyVerified, measureFile, type CopyOutcome, type FileFacts } from './copy-file.ts'
 import { inParallel } from './in-parallel.ts'
-import { sizeOf } from '../storage/recovery/file-size.ts'
+import { sizeOf } from './file-size.ts'
 
 /** Moments of a backup: for tests, which meet them with the work of others, or end it there. */
 export interface BackupHooks {

@@ -4,14 +4,15 @@
  * Invariants: only an empty place is written to. Every file is compared with what the backup says of it while it is copied. The database
  * gets its name last, when all that its rows name is durable: until then no server starts on the folder.
  */
-import { chmod, mkdir, open, readdir, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { isDigest, isSupported, parseDigest, requireSupported } from '../oci/digest.ts'
-import { syncAndRename, syncFolder } from '../storage/blobs/durable.ts'
-import { DiskBlobStore } from '../storage/blobs/disk-blob-store.ts'
-import { systemCode } from '../storage/faults.ts'
-import { blobFolder, blobPath, type DataLayout } from '../storage/layout.ts'
+import { isDigest, isSupported, parseDigest, requireSupported } from '../../oci/digest.ts'
+import { syncAndRename, syncFolder } from '../blobs/durable.ts'
+import { DiskBlobStore } from '../blobs/disk-blob-store.ts'
+import { systemCode } from '../faults.ts'
+import { blobFolder, blobPath, type DataLayout } from '../layout.ts'
 import {
   BackupError,
   databaseFile,
@@ -24,14 +25,14 @@ import {
   type BackupFolder,
   type SnapshotDescription,
   type SnapshotParts,
-} from '../storage/recovery/backup-folder.ts'
-import { blobsIn, findDamage } from '../storage/recovery/copy-database.ts'
+} from './backup-folder.ts'
+import { blobsIn, findDamage } from './copy-database.ts'
 import { inParallel } from './in-parallel.ts'
-import { copyFileDurably, copyVerified, type FileFacts } from '../storage/recovery/copy-file.ts'
+import { copyFileDurably, copyVerified, type FileFacts } from './copy-file.ts'
 
 export interface RestoreWish {
   readonly folder: BackupFolder
-  /** The data folder to make; nothing may be there, or an empty folder. */
+  /** The data folder to make; nothing may be there, an empty folder, or what a restore left that was killed. */
   readonly layout: DataLayout
   /** undefined: the newest. */
   readonly snapshot: string | undefined
@@ -69,12 +70,14 @@ export async function restoreBackup(wish: RestoreWish): Promise<RestoreReport> {
   const wasThere = await requireEmpty(layout)
   try {
     await mkdir(layout.root, { recursive: true, mode: 0o700 })
+    await writeFile(layout.restoring, '', { mode: 0o600 })
     await DiskBlobStore.prepare(layout)
     await restoreRows(parts, layout, description)
     const copying = new Restoring(wish, new Set(description.damaged))
     await copying.run()
     await restoreKeys(parts, layout, description)
     await nameDatabase(layout)
+    await rm(layout.restoring)
     return { snapshot: id, description, blobs: copying.blobs, bytes: copying.bytes, missing: copying.missing.toSorted() }
   } catch (error) {
     await clear(layout, wasThere)
@@ -82,9 +85,12 @@ export async function restoreBackup(wish: RestoreWish): Promise<RestoreReport> {
   }
 }
 
-/** @returns whether there is a folder @throws {BackupError} */
-async function requireEmpty({ root }: DataLayout): Promise<boolean> {
+/** Removes what a restore left that was killed. @returns whether there is a folder @throws {BackupError} */
+async function requireEmpty(layout: DataLayout): Promise<boolean> {
+  const { root } = layout
   try {
+    // One with a database was complete: a server may have run on it since.
+    if (existsSync(layout.restoring) && !existsSync(layout.database)) await clear(layout, true)
     const names = await readdir(root)
     if (names.some((name) => name !== 'lost+found'))
       throw new BackupError(`${root} is not empty: name a new folder with --data, or move away what is there`)
@@ -96,9 +102,12 @@ async function requireEmpty({ root }: DataLayout): Promise<boolean> {
   }
 }
 
-async function clear({ root }: DataLayout, wasThere: boolean): Promise<void> {
+async function clear({ root, restoring }: DataLayout, wasThere: boolean): Promise<void> {
   if (!wasThere) return rm(root, { recursive: true, force: true })
-  for (const name of await readdir(root)) if (name !== 'lost+found') await rm(join(root, name), { recursive: true, force: true })
+  const kept = new Set(['lost+found', basename(restoring)])
+  for (const name of await readdir(root)) if (!kept.has(name)) await rm(join(root, name), { recursive: true, force: true })
+  // What says that the rest may be removed goes last.
+  await rm(restoring, { force: true })
 }
 
 /** Until its name is given the copy lies where a rebuilt database does. */
