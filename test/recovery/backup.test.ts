@@ -5,22 +5,25 @@ import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { reviewBlobs, reviewLinks } from '../../registry/collect-blobs.ts'
 import { appendToUpload } from '../../registry/push-blob.ts'
+import { emptyTrash } from '../../registry/trash.ts'
 import { deleteByReference, resolveManifest } from '../../registry/read-manifest.ts'
 import { parseReference } from '../../oci/reference.ts'
 import { verifyBackup } from '../../storage/recovery/verify-backup.ts'
-import { blobPath } from '../../storage/layout.ts'
+import { blobPath, dataLayout } from '../../storage/layout.ts'
 import { holdBlobs } from '../../storage/blobs/hold.ts'
 import { Database } from '../../storage/metadata/database.ts'
+import { migrate } from '../../storage/metadata/migrate.ts'
 import { lockBackup, listSnapshots, snapshotParts } from '../../storage/recovery/backup-folder.ts'
 import { BackupError } from '../../storage/recovery/backup-folder.ts'
 import { assertBlob, openBackedUp, pushImage } from '../support/backup.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { sha256Of } from '../support/metadata-rows.ts'
 import { begin, chunk, getRepository, pushBlob, type Floor } from '../support/registry-floor.ts'
 
 const hour = 3_600_000
 
 async function collect({ registry }: Floor): Promise<number> {
-  while ((await reviewLinks(registry)).seen > 0);
+  for (const step of [emptyTrash, reviewLinks]) while ((await step(registry)).seen > 0);
   let blobs = 0
   for (;;) {
     const step = await reviewBlobs(registry)
@@ -141,7 +144,7 @@ suite('a backup', () => {
 
 suite('what is kept', () => {
   test('the newest so many; blobs that only older ones need are removed, all others stay', async (t) => {
-    const { floor, folder, backUp } = await openBackedUp(t)
+    const { floor, folder, backUp } = await openBackedUp(t, { trashMs: 0 })
     const kept: string[] = []
     for (const content of ['one', 'two', 'three']) {
       const { manifest } = await pushImage(floor.registry, { repository: 'team/app', tag: 'latest', layer: content })
@@ -159,7 +162,7 @@ suite('what is kept', () => {
   })
 
   test('all blobs, when a snapshot that may need them cannot be read', async (t) => {
-    const { floor, folder, backUp } = await openBackedUp(t)
+    const { floor, folder, backUp } = await openBackedUp(t, { trashMs: 0 })
     const { manifest } = await pushImage(floor.registry, { repository: 'team/app', tag: 'latest', layer: 'one' })
     const { snapshot } = await backUp()
     writeFileSync(snapshotParts(folder, snapshot).database, 'no database')
@@ -175,7 +178,7 @@ suite('what is kept', () => {
 
 suite('while a backup is made', () => {
   test('no blob is collected that its rows name, however the store changes; afterwards it is', async (t) => {
-    const { floor, folder, backUp, restore } = await openBackedUp(t)
+    const { floor, folder, backUp, restore } = await openBackedUp(t, { trashMs: 0 })
     const { manifest, layer } = await pushImage(floor.registry, { repository: 'team/app', tag: '1', layer: 'layer' })
     await backUp({
       hooks: {
@@ -264,6 +267,24 @@ suite('a backup folder', () => {
     await backUp()
     await assert.rejects(backUp({ nowMs: floor.now() }), /the clock says/)
     assert.equal((await listSnapshots(folder)).length, 1)
+  })
+
+  test('whose restore was killed is restored by the same command again, unless a server may have run there since', async (t) => {
+    const { floor, backUp, restore } = await openBackedUp(t)
+    const image = await pushImage(floor.registry, { repository: 'team/app', tag: '1', layer: 'layer' })
+    await backUp()
+    const layout = dataLayout(temporaryFolder(t))
+    await restore({ layout })
+    // As it is when the last step is missing.
+    rmSync(layout.database)
+    for (const path of [layout.restoring, layout.rebuilt, join(layout.uploads, '.restored-0')]) writeFileSync(path, 'half')
+    await assert.rejects(migrate(layout, 1), /a restore into .* did not come to its end: repeat "lanyard restore"/)
+    await restore({ layout })
+    assertBlob(blobPath(layout, image.layer), 'layer')
+    assert.deepEqual([existsSync(layout.restoring), readdirSync(layout.uploads)], [false, []])
+    writeFileSync(layout.restoring, '')
+    await assert.rejects(restore({ layout }), /is not empty/)
+    assertBlob(blobPath(layout, image.layer), 'layer')
   })
 
   test('can be moved', async (t) => {

@@ -12,6 +12,7 @@ import type { RegistryRules } from '../../registry/registry.ts'
 import { emptyTrash, purgeFromTrash, restoreFromTrash, trashFor } from '../../registry/trash.ts'
 import { updateNamespace } from '../../registry/namespaces.ts'
 import { isLinkedSomewhere } from '../../storage/metadata/blobs.ts'
+import { emptyManifest } from '../../storage/metadata/scrubs.ts'
 import { listRepositories, searchRepositories } from '../../storage/metadata/repositories.ts'
 import { sha256Of, repositoryName } from '../support/metadata-rows.ts'
 import { assertRejected } from '../support/refusal.ts'
@@ -90,6 +91,17 @@ suite('a deleted manifest', () => {
     assert.equal(await count(floor, 'blob'), 2, 'all that it needs is there')
     assert.equal(await count(floor, 'blob_link'), 2)
     assert.equal(await count(floor, 'repository'), 1)
+  })
+
+  test('may have been damaged', async (t) => {
+    const floor = await open(t)
+    const digest = await pushImage(floor, 'team/app', { content: 'layer', reference: 'one' })
+    const { content } = await resolveManifest(floor.registry, await getRepository(floor.registry, 'team/app'), parseReference('one'))
+    const { id: repositoryId } = await getRepository(floor.registry, 'team/app')
+    await floor.database.write((tx) => emptyManifest.run(tx, { repositoryId, digest, content }))
+    await assertRejected('manifestDamaged', resolve(floor, 'one'))
+    await remove(floor, digest)
+    await assertRejected('manifestUnknown', resolve(floor, 'one'))
   })
 
   test('takes no tag back that was pushed anew', async (t) => {
