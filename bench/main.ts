@@ -9,6 +9,7 @@ import { measureAccess } from './access.ts'
 import { BigFile } from './big-file.ts'
 import { compare, type Contender } from './comparison.ts'
 import { measureFloods } from './flood.ts'
+import { measureFreeing } from './freeing.ts'
 import { requireTools } from './load-tools.ts'
 import { measurePieces } from './micro.ts'
 import { floorTarget, ownTarget } from './own-targets.ts'
@@ -34,6 +35,7 @@ interface Options extends Partial<StoreSize> {
   readonly profile: boolean
   readonly access: boolean
   readonly flood: boolean
+  readonly freeing: boolean
   readonly report?: readonly string[]
 }
 
@@ -60,6 +62,7 @@ const program = new Command('npm run bench --')
   .option('--profile', 'instead: CPU profiles by part', false)
   .option('--access', 'instead: pulls and lists where 2,000 people have 100,000 roles', false)
   .option('--flood', 'instead: pulls and logins beside a flood of wrong logins; with --seconds 60 a minute each', false)
+  .option('--freeing', 'instead: requests while the room of a thousand images comes back', false)
   .option('--report <files...>', 'instead: puts the tables of results into docs/performance.md')
 
 async function main(): Promise<void> {
@@ -120,6 +123,7 @@ async function run(bench: Bench, options: Options): Promise<void> {
     requireTools(['wrk'])
     return show({ kind: 'flood', ...(await measureFloods(bench)) })
   }
+  if (options.freeing) return show({ kind: 'freeing', ...(await measureFreeing(bench)) })
   if (options.sizes) return runSizes(bench, options, { save, show })
   const rows = selectRows(allRows(bench.amounts), options.only)
   requireTools(rows.flatMap((row) => row.tools))

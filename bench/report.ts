@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { AccessResult } from './access.ts'
 import type { Comparison, RowResult, TargetFigures } from './comparison.ts'
 import type { FloodResult } from './flood.ts'
+import type { FreeingResult } from './freeing.ts'
 import type { MachineFacts } from './machine.ts'
 import type { MicroResult } from './micro.ts'
 import type { ProfileResult, Profiles } from './profile.ts'
@@ -21,12 +22,14 @@ export type Report =
   | ({ readonly kind: 'profile' } & Profiles)
   | ({ readonly kind: 'access' } & AccessResult)
   | ({ readonly kind: 'flood' } & FloodResult)
+  | ({ readonly kind: 'freeing' } & FreeingResult)
 
 export function renderReport(report: Report): string {
   if (report.kind === 'comparison') return renderComparison(report)
   if (report.kind === 'sizes') return renderSizes(report)
   if (report.kind === 'access') return renderAccess(report)
   if (report.kind === 'flood') return renderFlood(report)
+  if (report.kind === 'freeing') return renderFreeing(report)
   return report.kind === 'micro' ? renderMicro(report) : renderProfiles(report)
 }
 
@@ -177,6 +180,26 @@ function renderFlood({ machine, othersShare, bcryptCost, connections, seconds, f
         duration(logins.slowestMs / 1e3),
         String(logins.refused),
       ]),
+    ),
+  ].join('\n')
+}
+
+function renderFreeing({ machine, othersShare, images, seconds, freeings }: FreeingResult): string {
+  return [
+    ...describeMachine(machine, othersShare),
+    `${images.toLocaleString('en')} images of two blobs each; the usual is of ${seconds} s just before, with the same requests; two workers.`,
+    '',
+    ...table(
+      ['Removed', 'freed', 'room back after', 'request', 'usual p99', 'p99 meanwhile', 'times'],
+      freeings.flatMap(({ title, bytes, freedAfterMs, requests }) =>
+        requests.map(({ what, usualP99Ms, p99Ms }, index) => [
+          ...(index === 0 ? [title, `${(bytes / 2 ** 20).toFixed(1)} MiB`, duration(freedAfterMs / 1e3)] : ['', '', '']),
+          what,
+          duration(usualP99Ms / 1e3),
+          duration(p99Ms / 1e3),
+          (p99Ms / usualP99Ms).toFixed(2),
+        ]),
+      ),
     ),
   ].join('\n')
 }

@@ -223,6 +223,14 @@ test('rights are shown by who pulls and page by page, a flood by what goes on be
   assert.match(flood, /\| none +\| 0 +\| 5,000 +\| 1\.25 +\| 3 +\| 1\.25 s +\| 1 +\|/)
 })
 
+test('what comes back is shown with how long others waited meanwhile', () => {
+  const requests = ['a pull', 'a push'].map((what) => ({ what, usualP99Ms: 2, p99Ms: 3, count: 9 }))
+  const freeings = [{ title: 'purged', bytes: 3 * 2 ** 20, freedAfterMs: 700, requests }]
+  const text = renderReport({ kind: 'freeing', machine, othersShare: 0, images: 1000, seconds: 5, freeings })
+  assert.match(text, /\| purged +\| 3\.0 MiB \| 700 ms +\| a pull +\| 2 ms +\| 3 ms +\| 1\.50 +\|/)
+  assert.match(text, /\| +\| +\| +\| a push +\|/)
+})
+
 test('docs/performance.md has a place for every kind of result, and files of results are put into it', (t) => {
   const folder = temporaryFolder(t)
   const path = join(folder, 'performance.md')
@@ -235,6 +243,7 @@ test('docs/performance.md has a place for every kind of result, and files of res
     { kind: 'profile', machine, othersShare: 0, profiles: [] },
     { kind: 'access', machine, othersShare: 0, small: size, full: size, pulls: [], pages: [] },
     { kind: 'flood', machine, othersShare: 0, bcryptCost: 12, connections: 64, seconds: 60, floods: [] },
+    { kind: 'freeing', machine, othersShare: 0, images: 1000, seconds: 5, freeings: [] },
   ]
   const files = reports.map((report) => {
     const file = join(folder, `${report.kind}.json`)
