@@ -67,6 +67,8 @@ async function fill(): Promise<void> {
     await grantRole(database, { namespace: 'hall', member, role: 'reader', by: null, nowMs: 1 })
   await client.pushBlob('team/empty', 'content')
   await client.pushImage('team/app', 'v2', ['another layer'])
+  // What the tag was before, so that it can be that again.
+  await client.pushImage('team/app', 'v1', ['another layer'])
   const image = await client.pushImage('team/app', 'v1')
   await fillCredentials()
   const account = ['alice', 'nobody']
