@@ -159,7 +159,7 @@ const illnesses: Readonly<Record<string, Illness>> = {
     found: { check: 'database', message: /the database is damaged/ },
   },
   'a row that refers to nothing': {
-    harm: (of) => sql(of, "pragma foreign_keys = off; insert into blob_link (repository_id, digest, linked_at_ms) values (99, 'x', 1)"),
+    harm: (of) => sql(of, "pragma foreign_keys = off; insert into blob_link values (99, 'x', 1, 0)"),
     found: { check: 'database', message: /a row of blob_link refers to nothing/ },
   },
   'a database of a newer version': {
