@@ -16,6 +16,7 @@ import { loadSettings } from '../server/config/load.ts'
 import { DataFolderLock } from '../storage/data-folder-lock.ts'
 import { dataLayout } from '../storage/layout.ts'
 import { Database } from '../storage/metadata/database.ts'
+import { namespaceByName } from '../storage/metadata/namespaces.ts'
 import { ensureRepository } from '../storage/metadata/repositories.ts'
 import { finishScrubRun, openScrubRun } from '../storage/metadata/scrubs.ts'
 import type { NewManifest } from '../storage/metadata/manifests.ts'
@@ -86,14 +87,19 @@ export async function fillStore(folder: string, filling: Filling): Promise<void>
 async function fillDatabase(database: Database, filling: Filling): Promise<void> {
   const nowMs = Date.now()
   const ids = await createRepositories(database, filling, nowMs)
+  const { id: namespaceId = 0 } = (await database.prepare(namespaceByName)({ name: filling.namespace })) ?? {}
+  const linkRow = (repositoryId: number | undefined, digest: string) => ({
+    repository_id: repositoryId ?? 0,
+    digest,
+    linked_at_ms: nowMs,
+    namespace_id: namespaceId,
+  })
   const content = filledManifest(filling)
   const digest = digestOf('sha256', content)
   const contents = contentsOf(filling)
   const add = inserterFor(database)
   await add('blob', contents.length, (index) => blobRow(contents[index] ?? digest, nowMs))
-  await add('blob_link', ids.length * contents.length, (index) => {
-    return { repository_id: ids[index >> 1] ?? 0, digest: contents[index & 1] ?? digest, linked_at_ms: nowMs }
-  })
+  await add('blob_link', ids.length * contents.length, (index) => linkRow(ids[index >> 1], contents[index & 1] ?? digest))
   await add('manifest', ids.length, (index) => manifestRow(ids[index] ?? 0, { content, digest, nowMs }))
   await add('reference', ids.length * contents.length, (index) => {
     const isConfig = (index & 1) === 0
@@ -109,9 +115,7 @@ async function fillDatabase(database: Database, filling: Filling): Promise<void>
     return tagRow(repositoryId, filledTag(index % filling.tagsPerRepository), { digest, nowMs })
   })
   await add('blob', filling.blobs, (index) => blobRow(filledDigest(filling, index), nowMs))
-  await add('blob_link', filling.blobs, (index) => {
-    return { repository_id: ids[holderOf(filling, index)] ?? 0, digest: filledDigest(filling, index), linked_at_ms: nowMs }
-  })
+  await add('blob_link', filling.blobs, (index) => linkRow(ids[holderOf(filling, index)], filledDigest(filling, index)))
   await noteScrubbed(database, nowMs)
 }
 

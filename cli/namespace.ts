@@ -18,6 +18,7 @@ import type { Got } from '../server/api/operation.ts'
 import { addApiFlags, withApi } from './api-access.ts'
 import { allItems } from './remote.ts'
 import { CommandError, confirm, formatTable, print } from './terminal.ts'
+import { freedInWords, usageRows } from './usage.ts'
 
 const visibilities = ['private', 'internal', 'public'] as const
 type Visibility = (typeof visibilities)[number]
@@ -103,7 +104,7 @@ async function show(name: string, options: { json?: true }, command: Command): P
         ['new repositories', namespace.visibility ?? 'default'],
         ['created', namespace.createdAt],
         ['owners', owners.join(', ') || 'administrators alone'],
-        ...Object.entries(content ?? {}).map(([what, count]) => [what, String(count)]),
+        ...(content ? contentRows(content) : []),
       ]),
     )
   })
@@ -144,7 +145,7 @@ async function remove(name: string, options: { withRepositories?: true; yes?: tr
     const content = await api.call(previewNamespaceRemoval, { path })
     if (content.repositories > 0 && !withRepositories)
       throw new CommandError(`"${name}" holds ${inWords(content)}: add --with-repositories to remove them too`)
-    await confirm(`"${name}" is removed with ${inWords(content)}`, { isSure: options.yes === true })
+    await confirm(`"${name}" is removed with ${inWords(content)}${freedInWords(content.usage)}`, { isSure: options.yes === true })
     await api.call(deleteNamespace, { path, query: { repositories: String(withRepositories) } })
     print(`"${name}" was removed with ${inWords(content)}\n`)
   })
@@ -221,14 +222,20 @@ function nameOf(member: string, { team }: { team?: true }): string {
   return team ? `the team "${member}"` : `"${member}"`
 }
 
+function contentRows({
+  usage,
+  ...counts
+}: NonNullable<Got<NonNullable<typeof getNamespace.answer.schema>>['content']>): [string, string][] {
+  return [...Object.entries(counts).map(([what, count]): [string, string] => [what, String(count)]), ...usageRows(usage)]
+}
+
 /** What is there, as part of a sentence. */
 function inWords({
   repositories,
-  manifests,
-  bytes,
   members,
   exceptions,
   robots,
+  usage: { manifests, bytes },
 }: Got<NonNullable<typeof previewNamespaceRemoval.answer.schema>>): string {
   return [
     `${counted(repositories, 'repository', 'repositories')} (${counted(manifests, 'manifest', 'manifests')}, ${bytes} bytes)`,

@@ -6,6 +6,7 @@ import { changeRepository, deleteRepository, getRepository, listRepositories } f
 import { addApiFlags, withApi } from './api-access.ts'
 import { allItems } from './remote.ts'
 import { CommandError, confirm, formatTable, print } from './terminal.ts'
+import { freedInWords, usageRows } from './usage.ts'
 
 const visibilities = ['private', 'internal', 'public'] as const
 
@@ -60,13 +61,14 @@ async function show(name: string, options: { json?: true }, command: Command): P
   await withApi(command, async (api) => {
     const repository = await api.call(getRepository, { path: { name } })
     if (options.json) return print(`${JSON.stringify(repository)}\n`)
-    const { visibility, description, createdAt } = repository
+    const { visibility, description, createdAt, usage } = repository
     print(
       formatTable([
         ['NAME', name],
         ['VISIBILITY', visibility],
         ['DESCRIPTION', description],
         ['CREATED', createdAt],
+        ...usageRows(usage).map(([what, value]) => [what.toUpperCase(), value]),
       ]),
     )
   })
@@ -100,8 +102,8 @@ function daysOf(rule: string): number | null {
 
 async function remove(name: string, options: { yes?: true }, command: Command): Promise<void> {
   await withApi(command, async (api) => {
-    await api.call(getRepository, { path: { name } })
-    await confirm(`this removes ${name} with all its tags and manifests`, { isSure: options.yes === true })
+    const { usage } = await api.call(getRepository, { path: { name } })
+    await confirm(`this removes ${name} with all its tags and manifests${freedInWords(usage)}`, { isSure: options.yes === true })
     await api.call(deleteRepository, { path: { name } })
     print(`${name} is gone; "lanyard trash list" shows how long it can be restored\n`)
   })

@@ -11,6 +11,7 @@ import type { Tag } from '../oci/reference.ts'
 import { findManifestFacts, type ManifestFactsRow } from '../storage/metadata/manifests.ts'
 import type { RepositoryRow } from '../storage/metadata/repositories.ts'
 import { findTagRow, listTagIntervals, listTagRows, listTagsOf, type TagIntervalRow, type TagRow } from '../storage/metadata/tags.ts'
+import { repositoryUsage, type UsageRow } from '../storage/metadata/usage.ts'
 import { pageOf, type Page, type PageRequest } from './list.ts'
 import type { Registry } from './registry.ts'
 
@@ -27,6 +28,11 @@ export interface TagDescription extends TagRow {
   readonly totalBytes: number | undefined
   /** `linux/amd64`, several for an index; empty when nothing says. */
   readonly platforms: readonly string[]
+}
+
+/** What a repository takes, and what of that nobody else has. */
+export async function usageOf({ database }: Registry, { id }: RepositoryRow): Promise<UsageRow> {
+  return repositoryUsage(database.read, id)
 }
 
 /** A part of the name, and a page. */

@@ -53,6 +53,13 @@ export const metricTable = {
     aggregator: 'max',
   },
   blobBytes: { name: 'lanyard_blob_bytes_stored', type: 'gauge', labels: [], help: 'Bytes of the blobs in the store.', aggregator: 'max' },
+  linkedBytes: {
+    name: 'lanyard_blob_bytes_linked',
+    type: 'gauge',
+    labels: [],
+    help: 'Bytes of the blobs as often as repositories hold them, those in the trash too: what they would take without sharing.',
+    aggregator: 'max',
+  },
   errors: {
     name: 'lanyard_errors_total',
     type: 'counter',
@@ -180,6 +187,7 @@ export function createMetrics() {
   const uploadsFinished = counter(metricTable.uploadsFinished)
   const blobs = gauge(metricTable.blobs)
   const blobBytes = gauge(metricTable.blobBytes)
+  const linkedBytes = gauge(metricTable.linkedBytes)
   const logins = counter(metricTable.logins)
   const workerRestarts = counter(metricTable.workerRestarts)
   const auditEvents = counter(metricTable.auditEvents)
@@ -212,9 +220,10 @@ export function createMetrics() {
     ...scrub,
     recordWorkerRestart: (): void => workerRestarts.inc(),
     /** Totals as the rows have them: the same whichever process reads them. */
-    setStored: (stored: { blobs: number; bytes: number }): void => {
+    setStored: (stored: { blobs: number; bytes: number; linkedBytes: number }): void => {
       blobs.set(stored.blobs)
       blobBytes.set(stored.bytes)
+      linkedBytes.set(stored.linkedBytes)
     },
     snapshot: async (): Promise<MetricsSnapshot> => {
       // From the first look on: watching the event loop costs a timer of 10 ms, which nobody pays who never looks.

@@ -26,6 +26,7 @@ import { Journal } from '../storage/recovery/journal.ts'
 import { releaseReserve } from '../storage/reserve-file.ts'
 import { Database } from '../storage/metadata/database.ts'
 import { totalBlobs } from '../storage/metadata/blobs.ts'
+import { totalLinkedBytes } from '../storage/metadata/usage.ts'
 import { findScrubRun } from '../storage/metadata/scrubs.ts'
 import type { Settings } from './config/settings.ts'
 import { CountedAuthenticator } from './counted-authenticator.ts'
@@ -135,7 +136,7 @@ export async function createServices(settings: Settings, surroundings: Surroundi
 const damageWarning = 'some content is damaged and is not served until it is pushed again: ask its operator to run "lanyard scrub status"'
 
 async function measureStore(database: Database, metrics: Metrics): Promise<void> {
-  metrics.setStored(await totalBlobs(database.read))
+  metrics.setStored({ ...(await totalBlobs(database.read)), linkedBytes: await totalLinkedBytes(database.read) })
   const finished = await findScrubRun(database.read, 'finished')
   metrics.setDamage({ isAnythingDamaged: await isAnythingDamaged(database), finishedAtMs: finished?.finished_at_ms ?? null })
 }

@@ -17,21 +17,11 @@ import {
 } from '../../registry/namespaces.ts'
 import type { NamespaceContent, NamespaceRow } from '../../storage/metadata/namespaces.ts'
 import type { Services } from '../services.ts'
-import {
-  accountName,
-  actor,
-  descriptionText,
-  given,
-  isoTime,
-  namespaceName,
-  newNamespaceName,
-  sizeBytes,
-  time,
-  visibility,
-} from './fields.ts'
+import { accountName, actor, descriptionText, given, isoTime, namespaceName, newNamespaceName, time, visibility } from './fields.ts'
 import { apiRoot, operation } from './operation.ts'
 import { pageBody, pageOf, pageQuery } from './page.ts'
 import { directory, directoryFor, mayAlso, namespaceCreation, onNamespace } from './right.ts'
+import { describeUsage, usageSchema } from './usage.ts'
 import { versionOf } from './version.ts'
 
 const description = descriptionText('What it is for.')
@@ -48,11 +38,10 @@ const count = z.int().min(0)
 const contentSchema = z
   .strictObject({
     repositories: count,
-    manifests: count,
-    bytes: sizeBytes.meta({ description: 'Of the blobs in its repositories, each once; others may hold them too.' }),
     members: count.meta({ description: 'Roles of accounts and teams in all of it.' }),
     exceptions: count.meta({ description: 'Roles in single repositories.' }),
     robots: count,
+    usage: usageSchema,
   })
   .meta({ id: 'NamespaceContent', description: 'What a namespace holds.' })
 
@@ -131,7 +120,7 @@ export const getNamespace = operation({
     const { owners, ...row } = await describeNamespace(database, namespace)
     // Counts tell of repositories that an exception may hide from a member.
     const isOwner = await mayAlso(services, caller, { kind: 'namespace', action: 'manage', namespace })
-    const content = isOwner ? describeContent(await contentOf(database, namespace)) : null
+    const content = isOwner ? await describeContent(services, caller, await contentOf(database, namespace)) : null
     const { body, version } = reply(row)
     return { body: { ...body, owners: [...owners], content }, version }
   },
@@ -207,7 +196,9 @@ export const previewNamespaceRemoval = operation({
   answer: { status: 200, description: 'What goes with it.', schema: contentSchema },
   errors: ['namespaceUnknown', 'namespaceInUse'],
   example,
-  handle: async ({ services, path }) => ({ body: describeContent(await previewRemoval(services.registry.database, path.namespace)) }),
+  handle: async ({ services, caller, path }) => {
+    return { body: await describeContent(services, caller, await previewRemoval(services.registry.database, path.namespace)) }
+  },
 })
 
 export const previewNamespaceRename = operation({
@@ -223,9 +214,9 @@ export const previewNamespaceRename = operation({
   answer: { status: 200, description: 'What gets the new name, too.', schema: contentSchema },
   errors: ['namespaceUnknown', 'nameTaken', 'nameInvalid', 'namespaceInUse'],
   example: { ...example, query: { to: 'crew' } },
-  handle: async ({ services, path, query }) => {
+  handle: async ({ services, caller, path, query }) => {
     const rename = { from: path.namespace, to: query.to }
-    return { body: describeContent(await previewRename(services.registry.database, rename)) }
+    return { body: await describeContent(services, caller, await previewRename(services.registry.database, rename)) }
   },
 })
 
@@ -252,6 +243,7 @@ function describe({ name, description, visibility, created_at_ms: createdAtMs, c
   return { name, description, visibility, createdAt: isoTime(createdAtMs), createdBy }
 }
 
-function describeContent({ repositories, manifests, bytes, members, exceptions, robots }: NamespaceContent) {
-  return { repositories, manifests, bytes, members, exceptions, robots }
+async function describeContent(services: Services, caller: Caller, content: NamespaceContent) {
+  const { repositories, members, exceptions, robots, usage } = content
+  return { repositories, members, exceptions, robots, usage: await describeUsage(services, caller, usage) }
 }

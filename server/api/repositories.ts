@@ -4,12 +4,14 @@
 import { z } from 'zod'
 import { accountNameOf } from '../../auth/identity.ts'
 import { removeRepository, updateRepository } from '../../registry/change-repository.ts'
+import { usageOf } from '../../registry/describe-content.ts'
 import { repositoriesFor } from '../../registry/list.ts'
 import type { RepositoryRow } from '../../storage/metadata/repositories.ts'
 import { given, isoTime, nameFilter, repositoryName, time, visibility } from './fields.ts'
 import { operation } from './operation.ts'
 import { pageBody, pageOf, pageQuery } from './page.ts'
 import { listing, onRepository, settings } from './right.ts'
+import { describeUsage, usageSchema } from './usage.ts'
 import { versionOf } from './version.ts'
 
 const description = z.string().max(1000).meta({ description: 'One or two sentences for whoever looks for an image.' })
@@ -18,9 +20,13 @@ const untaggedDays = z.int().min(0).max(36_500).meta({
   description: 'How many days untagged manifests stay; 0: always, null: as the setting gc.untaggedDays says.',
 })
 
+const members = { name: z.string(), visibility, description: z.string(), untaggedDays: untaggedDays.nullable(), createdAt: time }
+
 const repositorySchema = z
-  .strictObject({ name: z.string(), visibility, description: z.string(), untaggedDays: untaggedDays.nullable(), createdAt: time })
+  .strictObject(members)
   .meta({ id: 'Repository', description: 'A repository; it comes to be with the first push.' })
+
+const detailSchema = z.strictObject({ ...members, usage: usageSchema }).meta({ id: 'RepositoryDetails' })
 
 const tag = 'repositories'
 const parameters = { name: repositoryName }
@@ -58,9 +64,13 @@ export const getRepository = operation({
   summary: 'Describe a repository',
   right: onRepository('pull'),
   parameters,
-  answer: { status: 200, description: 'The repository.', schema: repositorySchema },
+  answer: { status: 200, description: 'The repository.', schema: detailSchema },
   example,
-  handle: async ({ repository }) => reply(repository),
+  handle: async ({ services, caller, repository }) => {
+    const { body, version } = reply(repository)
+    const usage = await usageOf(services.registry, repository)
+    return { body: { ...body, usage: await describeUsage(services, caller, usage) }, version }
+  },
 })
 
 export const changeRepository = operation({

@@ -7,6 +7,7 @@ import { pushToSelf } from '../../registry/self-push.ts'
 import type { DataLayout } from '../../storage/layout.ts'
 import { readMigrations } from '../../storage/metadata/migrate.ts'
 import { countDamaged, findDamage, newestTimeIn, readFacts } from '../../storage/recovery/copy-database.ts'
+import { countMiscounted } from '../../storage/recovery/recount-usage.ts'
 import type { Settings } from '../config/settings.ts'
 import { createSilentLogger } from '../log.ts'
 import { createMetrics } from '../metrics.ts'
@@ -60,6 +61,19 @@ export function checkContent(layout: DataLayout): Finding[] {
   const advice =
     '"lanyard scrub status" names them: push them again from where they were built; look into the system log for errors of the disk'
   return [fault('content', `${blobs} blobs and ${manifests} manifests are damaged, and not served`, advice)]
+}
+
+/** Whether the accounting says what is there. Asked of a database that is usable. */
+export function checkAccounting(layout: DataLayout): Finding[] {
+  const wrong = countMiscounted(layout.database)
+  if (wrong === 0) return [ok('accounting', 'repositories and namespaces take what is written down of them')]
+  return [
+    warning(
+      'accounting',
+      `what ${wrong} repositories and namespaces take is not what is written down of them`,
+      '"lanyard doctor --recount" writes it down anew, also beside a server; nothing else depends on it. Then report it: this must not happen',
+    ),
+  ]
 }
 
 /** Reads every key as the server does. */

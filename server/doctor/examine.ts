@@ -5,7 +5,7 @@
  */
 import { dataLayout } from '../../storage/layout.ts'
 import type { Settings } from '../config/settings.ts'
-import { checkContent, checkDatabase, checkKeys, checkPush } from './database-checks.ts'
+import { checkAccounting, checkContent, checkDatabase, checkKeys, checkPush } from './database-checks.ts'
 import { fault, warning, wordsOf, type Finding } from './finding.ts'
 import { checkCertificate, checkServer } from './network-checks.ts'
 import {
@@ -33,7 +33,9 @@ export async function examine(settings: Settings, clock: () => number): Promise<
     await settled('sync', () => checkSync(layout)),
     await settled('clock', async () => checkClock(layout, { nowMs: clock(), newestRowMs: database.newestRowMs })),
     database.findings,
-    ...(database.isUsable ? [await settled('content', async () => checkContent(layout))] : []),
+    ...(database.isUsable
+      ? [await settled('content', async () => checkContent(layout)), await settled('accounting', async () => checkAccounting(layout))]
+      : []),
     await settled('snapshots', () => checkSnapshots(layout, settings, clock())),
     await settled('keys', () => checkKeys(layout, clock)),
     await settled('certificate', async () => checkCertificate(settings, clock())),

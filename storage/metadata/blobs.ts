@@ -77,7 +77,12 @@ const setLease = new Statement<{ digest: Digest; nowMs: number }>((db, value) =>
 const insertLink = new Statement<{ repositoryId: number; digest: SupportedDigest; nowMs: number }>((db, value) =>
   db
     .insertInto('blob_link')
-    .values({ repository_id: value('repositoryId'), digest: value('digest'), linked_at_ms: value('nowMs') })
+    .values({
+      repository_id: value('repositoryId'),
+      digest: value('digest'),
+      linked_at_ms: value('nowMs'),
+      namespace_id: db.selectFrom('repository').select('namespace_id').where('id', '=', value('repositoryId')),
+    })
     .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doNothing()),
 )
 

@@ -159,11 +159,14 @@ async function takeSnapshot(sqlite: Sqlite.Database, layout: DataLayout, what: {
  * Takes an open database through the given steps, each in one transaction with its version.
  *
  * Foreign keys are off meanwhile, because a table that a step replaces must not take with it what refers to it; that all
- * references still hold is checked before a step is committed.
+ * references still hold is checked before a step is committed. Names in triggers and views stay as they are for the same reason: else
+ * no table that one of them names could be replaced.
  */
 export function applyMigrations(sqlite: Sqlite.Database, migrations: readonly Migration[], nowMs: number): void {
   sqlite.pragma('foreign_keys = off')
+  sqlite.pragma('legacy_alter_table = on')
   for (const migration of migrations) sqlite.transaction(() => apply(sqlite, migration, nowMs)).immediate()
+  sqlite.pragma('legacy_alter_table = off')
   sqlite.pragma('foreign_keys = on')
 }
 

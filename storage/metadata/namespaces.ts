@@ -6,6 +6,7 @@
 import { sql } from 'kysely'
 import type { NamespaceTable, Reader, Writer } from './schema.ts'
 import { Statement } from './statement.ts'
+import { namespaceUsage, type UsageRow } from './usage.ts'
 
 export interface NamespaceRow {
   readonly id: number
@@ -129,9 +130,6 @@ export async function renameNamespace(tx: Writer, { id, from, to }: { id: number
 /** What a namespace holds, counted now. */
 export interface NamespaceContent {
   readonly repositories: number
-  readonly manifests: number
-  /** Of the blobs that its repositories link, each once; others may link them too. */
-  readonly bytes: number
   /** Accounts and teams with a role in all of it. */
   readonly members: number
   /** Roles in single repositories. */
@@ -139,19 +137,18 @@ export interface NamespaceContent {
   readonly robots: number
   /** Characters of its longest repository name, 0 without any. */
   readonly longest_name: number
+  /** With what it has in the trash. */
+  readonly usage: UsageRow
 }
 
 export async function measureNamespace(db: Reader, { id, name }: { id: number; name: string }): Promise<NamespaceContent> {
-  const repositories = sql`(select id from repository where namespace = ${name})`
-  const { rows } = await sql<NamespaceContent>`select
+  const { rows } = await sql<Omit<NamespaceContent, 'usage'>>`select
     (select count(*) from repository where namespace = ${name}) as repositories,
-    (select count(*) from manifest where repository_id in ${repositories}) as manifests,
-    (select coalesce(sum(size_bytes), 0) from blob where digest in (select digest from blob_link where repository_id in ${repositories})) as bytes,
     (select count(*) from role_grant where namespace_id = ${id} and repository = '') as members,
     (select count(*) from role_grant where namespace_id = ${id} and repository > '') as exceptions,
     (select count(*) from account where namespace_id = ${id}) as robots,
     (select coalesce(max(length(name)), 0) from repository where namespace = ${name}) as longest_name`.execute(db)
-  return rows[0] as NamespaceContent
+  return { ...(rows[0] as Omit<NamespaceContent, 'usage'>), usage: await namespaceUsage(db, id) }
 }
 
 export interface NamespacePage {

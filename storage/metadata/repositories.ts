@@ -63,6 +63,7 @@ export async function ensureRepository(tx: Writer, fresh: EnsuredRepository): Pr
     .values({
       name: fresh.name,
       namespace: namespace.name,
+      namespace_id: namespace.id,
       visibility: namespace.visibility ?? fresh.visibility,
       created_at_ms: nowMs,
     })

@@ -19,19 +19,20 @@ export function renderSchemaFile(command: string, migrations: readonly Migration
       `-- The tables as migration ${newest?.version} (${newest?.name}) leaves them: read this first. To change them, add a migration; one that was`,
       '-- shipped is never edited. Times are milliseconds since 1970, sizes bytes, digests text with their algorithm.',
     ]
-    const tables = tableNames(sqlite).map((table) => renderTable(sqlite, table))
-    return `${[head.join('\n'), ...tables].join('\n\n')}\n`
+    const tables = namesOf(sqlite, 'table').map((table) => renderTable(sqlite, table))
+    const views = namesOf(sqlite, 'view').map((view) => renderView(sqlite, view))
+    return `${[head.join('\n'), ...tables, ...views].join('\n\n')}\n`
   } finally {
     sqlite.close()
   }
 }
 
 /** In the order in which they were made. */
-function tableNames(sqlite: Sqlite.Database): string[] {
+function namesOf(sqlite: Sqlite.Database, type: 'table' | 'view'): string[] {
   return sqlite
-    .prepare<[], string>("select name from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\' order by rowid")
+    .prepare<[string], string>("select name from sqlite_schema where type = ? and name not like 'sqlite\\_%' escape '\\' order by rowid")
     .pluck()
-    .all()
+    .all(type)
 }
 
 /** A table, its indexes, its triggers and the rows it begins with. */
@@ -45,9 +46,18 @@ function renderTable(sqlite: Sqlite.Database, table: string): string {
   return [...statements, ...firstRows(sqlite, table)].map((statement) => `${statement};`).join('\n')
 }
 
+/** A view and its triggers. */
+function renderView(sqlite: Sqlite.Database, view: string): string {
+  const parts = sqlite
+    .prepare<[string], string>("select sql from sqlite_schema where tbl_name = ? order by type = 'trigger', rowid")
+    .pluck()
+    .all(view)
+  return parts.map((sql) => `${inLowerCase(sql)};`).join('\n')
+}
+
 /** SQLite writes the first words of what it keeps in capitals. */
 function inLowerCase(sql: string): string {
-  return sql.replace(/^CREATE (?:UNIQUE )?(?:TABLE|INDEX|TRIGGER)/, (words) => words.toLowerCase())
+  return sql.replace(/^CREATE (?:UNIQUE )?(?:TABLE|INDEX|TRIGGER|VIEW)/, (words) => words.toLowerCase())
 }
 
 /** As statements. Which steps were taken is no part of the schema. */

@@ -28,6 +28,7 @@ export interface RepositoryTable {
   description: Generated<string>
   created_at_ms: number
   untagged_days: number | null
+  namespace_id: Generated<number>
 }
 
 export interface BlobTable {
@@ -47,6 +48,7 @@ export interface BlobLinkTable {
   repository_id: number
   digest: string
   linked_at_ms: number
+  namespace_id: number
 }
 
 export interface ManifestTable {
@@ -247,6 +249,26 @@ export interface ServerStateTable {
   unclean_at_ms: number | null
 }
 
+export interface RepositoryUsageTable {
+  repository_id: Generated<number>
+  blobs: Generated<number>
+  blob_bytes: Generated<number>
+  unique_blobs: Generated<number>
+  unique_bytes: Generated<number>
+  manifests: Generated<number>
+  manifest_bytes: Generated<number>
+}
+
+export interface NamespaceUsageTable {
+  namespace_id: Generated<number>
+  blobs: Generated<number>
+  blob_bytes: Generated<number>
+  unique_blobs: Generated<number>
+  unique_bytes: Generated<number>
+  manifests: Generated<number>
+  manifest_bytes: Generated<number>
+}
+
 export interface Schema {
   account: AccountTable
   repository: RepositoryTable
@@ -274,6 +296,8 @@ export interface Schema {
   quarantine: QuarantineTable
   scrub_run: ScrubRunTable
   server_state: ServerStateTable
+  repository_usage: RepositoryUsageTable
+  namespace_usage: NamespaceUsageTable
 }
 
 /** A handle that sees only what is committed. */

@@ -62,11 +62,16 @@ export async function trashRepositories(
   return Number(numAffectedRows)
 }
 
-/** Gives a repository of the trash its name again, which must be free. */
+/** Gives a repository of the trash its name again, which must be free, in the namespace of that name. */
 export async function restoreRepository(tx: Writer, { id, holder_id: holderId, repository }: TrashItem): Promise<void> {
+  const namespace = namespaceOf(repository)
   await tx
     .updateTable('repository')
-    .set({ name: repository, namespace: namespaceOf(repository) })
+    .set((at) => ({
+      name: repository,
+      namespace,
+      namespace_id: sql<number>`coalesce(${at.selectFrom('namespace').select('id').where('name', '=', namespace)}, 0)`,
+    }))
     .where('id', '=', holderId)
     .execute()
   await tx.deleteFrom('trash_item').where('id', '=', id).execute()
@@ -84,7 +89,7 @@ export async function trashManifest(
 ): Promise<boolean> {
   const { repositoryId, repository, digest, tags, nowMs, by } = manifest
   if (!(await isStored(tx, repositoryId, digest))) return false
-  const holderId = await makeHolder(tx, nowMs)
+  const holderId = await makeHolder(tx, { repositoryId, nowMs })
   await copyManifest(tx, { from: repositoryId, to: holderId, digest })
   await tx.deleteFrom('manifest').where('repository_id', '=', repositoryId).where('digest', '=', digest).execute()
   await tx
@@ -115,10 +120,17 @@ async function isStored(tx: Writer, repositoryId: number, digest: Digest): Promi
   return row !== undefined
 }
 
-async function makeHolder(tx: Writer, nowMs: number): Promise<number> {
+/** What it holds counts as its repository's namespace's. */
+async function makeHolder(tx: Writer, { repositoryId, nowMs }: { repositoryId: number; nowMs: number }): Promise<number> {
   const { id } = await tx
     .insertInto('repository')
-    .values({ name: `${behindNames}new`, namespace: behindNames, visibility: 'private', created_at_ms: nowMs })
+    .values((from) => ({
+      name: `${behindNames}new`,
+      namespace: behindNames,
+      namespace_id: from.selectFrom('repository').select('namespace_id').where('id', '=', repositoryId),
+      visibility: 'private',
+      created_at_ms: nowMs,
+    }))
     .returning('id')
     .executeTakeFirstOrThrow()
   await tx
@@ -139,8 +151,8 @@ async function copyManifest(tx: Writer, { from, to, digest }: { from: number; to
   await sql`insert into reference (repository_id, manifest_digest, digest, role)
     select ${to}, manifest_digest, digest, role from reference
     where repository_id = ${from} and manifest_digest = ${digest} on conflict do nothing`.execute(tx)
-  await sql`insert into blob_link (repository_id, digest, linked_at_ms)
-    select ${to}, blob_link.digest, linked_at_ms from reference
+  await sql`insert into blob_link (repository_id, digest, linked_at_ms, namespace_id)
+    select ${to}, blob_link.digest, linked_at_ms, (select namespace_id from repository where id = ${to}) from reference
     cross join blob_link on blob_link.repository_id = ${from} and blob_link.digest = reference.digest
     where reference.repository_id = ${from} and manifest_digest = ${digest} on conflict do nothing`.execute(tx)
 }

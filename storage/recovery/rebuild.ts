@@ -15,6 +15,7 @@ import { applyMigrations, readMigrations } from '../metadata/migrate.ts'
 import { findDamage } from './copy-database.ts'
 import { copyFileDurably, measureFile } from './copy-file.ts'
 import { journalTables, listJournal, readJournal, valueOf, type Change } from './journal.ts'
+import { recountUsage } from './recount-usage.ts'
 import { listSnapshotFiles } from './snapshot-database.ts'
 
 export interface RebuildReport {
@@ -107,8 +108,10 @@ async function fill(sqlite: Sqlite.Database, of: { layout: DataLayout; nowMs: nu
   const blobs = await adoptBlobs(sqlite, { layout, nowMs })
   sqlite.transaction(() => {
     completeReferences(sqlite)
+    assignNamespaces(sqlite)
     linkBlobs(sqlite, nowMs)
     removeOrphans(sqlite)
+    recountUsage(sqlite)
   })()
   const count = (sql: string) => sqlite.prepare<[], number>(sql).pluck().get() ?? 0
   return {
@@ -190,11 +193,22 @@ function completeReferences(sqlite: Sqlite.Database): void {
   }
 }
 
+/**
+ * Whose namespace's a repository is: lines of the journal that are older than that number do not have it. Links follow, which without
+ * foreign keys they have not done.
+ */
+function assignNamespaces(sqlite: Sqlite.Database): void {
+  sqlite.exec(`update repository set namespace_id = coalesce((select id from namespace where name = coalesce(
+      (select trash_item.namespace from trash_item where holder_id = repository.id), repository.namespace)), 0) where namespace_id = 0;
+    update blob_link set namespace_id = repository.namespace_id from repository
+      where repository.id = blob_link.repository_id and repository.namespace_id <> blob_link.namespace_id`)
+}
+
 /** A blob that a manifest of the repository references was linked there. */
 function linkBlobs(sqlite: Sqlite.Database, nowMs: number): void {
   sqlite
     .prepare(
-      "insert or ignore into blob_link (repository_id, digest, linked_at_ms) select reference.repository_id, reference.digest, ? from reference join blob on blob.digest = reference.digest where reference.role <> 'manifest'",
+      "insert or ignore into blob_link (repository_id, digest, linked_at_ms, namespace_id) select reference.repository_id, reference.digest, ?, repository.namespace_id from reference join blob on blob.digest = reference.digest join repository on repository.id = reference.repository_id where reference.role <> 'manifest'",
     )
     .run(nowMs)
 }

@@ -28,6 +28,18 @@ suite('the content of a repository', () => {
       headers: { 'Content-Type': 'application/json', ...headers },
     })
 
+  test('what it takes is told to whoever may pull; what of that others have too, to administrators alone', async () => {
+    await registry().addUser('uma')
+    await admin().pushBlob('usage/a', 'alone')
+    for (const name of ['usage/a', 'usage/b']) await admin().pushBlob(name, 'with another')
+    const usage = { bytes: 17, blobs: 2, manifests: 0, manifestBytes: 0, sharing: { uniqueBlobs: 1, uniqueBytes: 5, sharedBytes: 12 } }
+    assert.deepEqual((await get('usage/a', ''))['usage'], usage)
+    const open = { body: JSON.stringify({ visibility: 'public' }), headers: { 'Content-Type': 'application/json' } }
+    await expectStatus(await admin().call('PATCH', path('usage/a'), open), 200)
+    const uma = await expectStatus(await new Client(registry(), basic('uma')).call('GET', path('usage/a')), 200)
+    assert.deepEqual(json(uma)['usage'], { ...usage, sharing: null })
+  })
+
   /** An index of one image for each architecture. */
   async function pushIndex(name: string, architectures: readonly string[]) {
     const entries: { platform: object; size: number; digest: string; mediaType: string }[] = []

@@ -60,13 +60,18 @@ suite('namespaces', () => {
     assert.deepEqual(namespace, { name: 'made', description: 'ours', visibility: 'internal', createdBy: 'admin' })
     assert.ok(Math.abs(Date.parse(String(createdAt)) - Date.now()) < 60_000)
     assert.equal(made.headers.get('Location'), '/api/v1/namespaces/made')
-    const content = { repositories: 0, manifests: 0, bytes: 0, members: 1, exceptions: 0, robots: 0 }
+    const usage = { bytes: 0, blobs: 0, manifests: 0, manifestBytes: 0, sharing: null }
+    const content = { repositories: 0, members: 1, exceptions: 0, robots: 0, usage }
     assert.deepEqual(json(await as('anna')('GET', '/namespaces/made')), { ...json(made), owners: ['anna'], content })
     const changed = await expectStatus(await as('anna')('PATCH', '/namespaces/made', { visibility: null, description: 'yours' }), 200)
     assert.deepEqual(json(changed), { ...json(made), visibility: null, description: 'yours' })
     await new Client(registry(), basic('anna')).pushBlob('made/app', 'a layer')
-    const held = { ...content, repositories: 1, bytes: 7 }
-    assert.deepEqual(json(await expectStatus(await admin('GET', '/namespaces/made/rename?to=remade'), 200)), held)
+    const held = { ...content, repositories: 1, usage: { ...usage, blobs: 1, bytes: 7 } }
+    const sharing = { uniqueBlobs: 1, uniqueBytes: 7, sharedBytes: 0 }
+    assert.deepEqual(json(await expectStatus(await admin('GET', '/namespaces/made/rename?to=remade'), 200)), {
+      ...held,
+      usage: { ...held.usage, sharing },
+    })
     assert.deepEqual(json(await expectStatus(await as('anna')('GET', '/namespaces/made/removal'), 200)), held)
     const renamed = await expectStatus(await admin('PATCH', '/namespaces/made', { name: 'remade', visibility: 'private' }), 200)
     assert.deepEqual(json(renamed), { ...json(changed), name: 'remade', visibility: 'private' })

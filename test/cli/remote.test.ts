@@ -48,15 +48,21 @@ suite('repo and tag', () => {
       assert.deepEqual(await namesOf(`--visibility internal --namespace ${place}`), [`${place}/b`])
       assert.match(
         await lanyard.does(`repo show ${place}/b`),
-        new RegExp(`^NAME +${place}/b\nVISIBILITY +internal\nDESCRIPTION\nCREATED +\\S+Z\n$`),
+        new RegExp(
+          `^NAME +${place}/b\nVISIBILITY +internal\nDESCRIPTION\nCREATED +\\S+Z\nBYTES +\\d+\nBLOBS +2\nMANIFESTS +1\nSHARED BYTES +\\d+\nFREED IF DELETED +\\d+\n$`,
+        ),
       )
       assert.equal(
         await lanyard.refuses(`repo visibility ${place}/b public`),
         `anyone who reaches the registry may then pull ${place}/b: add --yes if that is what you want`,
       )
       assert.equal(await lanyard.does(`repo visibility ${place}/b public --yes`), `${place}/b is public now\n`)
-      const refused = `this removes ${place}/b with all its tags and manifests: add --yes if that is what you want`
-      assert.equal(await lanyard.refuses(`repo delete ${place}/b`), refused)
+      assert.match(
+        await lanyard.refuses(`repo delete ${place}/b`),
+        new RegExp(
+          `^this removes ${place}/b with all its tags and manifests; that frees \\d+ bytes, .*: add --yes if that is what you want`,
+        ),
+      )
       assert.match(await lanyard.does(`repo delete ${place}/b --yes`), new RegExp(`^${place}/b is gone; "lanyard trash list"`))
       const unknown = `there is no repository ${place}/b: it comes to be with the first push`
       for (const command of ['show', 'delete --yes']) assert.equal(await lanyard.refuses(`repo ${command} ${place}/b`), unknown)

@@ -1,6 +1,6 @@
 /**
- * Databases as every earlier version of this program left them, and what of them an upgrade must keep. They are written in the columns
- * that the first version had: later ones have added some, and taken none away.
+ * Databases as every earlier version of this program left them, and what of them an upgrade must keep: the columns that the first version
+ * had.
  */
 import Sqlite from 'better-sqlite3'
 import type { DataLayout } from '../../storage/layout.ts'
@@ -30,7 +30,8 @@ function fill(sqlite: Sqlite.Database): void {
   insert('account', { name: 'alice', password_hash: 'a hash', is_admin: 1, created_at_ms: 1 })
   insert('repository', { id: 1, name: 'team/app', namespace: 'team', visibility: 'private', created_at_ms: 1 })
   insert('blob', { digest: layer, size_bytes: 7, stored_at_ms: 1, leased_at_ms: 1 })
-  insert('blob_link', { repository_id: 1, digest: layer, linked_at_ms: 1 })
+  const isNumbered = sqlite.prepare("select 1 from pragma_table_info('blob_link') where name = 'namespace_id'").get() !== undefined
+  insert('blob_link', { repository_id: 1, digest: layer, linked_at_ms: 1, ...(isNumbered && { namespace_id: 0 }) })
   for (let index = 0; index < manifests; index++) {
     const content = Buffer.alloc(8_000, `manifest ${index} `)
     const of = { repository_id: 1, digest: sha256(content) }
@@ -53,7 +54,7 @@ export function keptOf(path: string): string {
       'select name, is_admin from account order by name',
       'select name, visibility from repository order by name',
       'select digest, size_bytes from blob order by digest',
-      'select * from blob_link order by repository_id, digest',
+      'select repository_id, digest, linked_at_ms from blob_link order by repository_id, digest',
       'select digest, media_type, size_bytes, pushed_at_ms from manifest order by digest',
       'select * from reference order by manifest_digest',
       'select name, digest, since_ms, until_ms from tag order by name',

@@ -47,7 +47,7 @@ async function usedFolder(t: Cleanup): Promise<DataLayout> {
   sqlite.exec(`
     insert into repository (id, name, namespace, visibility, created_at_ms) values (7, 'team/app', 'team', 'private', 1);
     insert into blob (digest, size_bytes, stored_at_ms, leased_at_ms) values ('sha256:aa', 5, 1, 1);
-    insert into blob_link (repository_id, digest, linked_at_ms) values (7, 'sha256:aa', 1);
+    insert into blob_link (repository_id, digest, linked_at_ms, namespace_id) values (7, 'sha256:aa', 1, 0);
   `)
   sqlite.close()
   return layout
@@ -98,8 +98,9 @@ suite('taking the steps', () => {
     const layout = await usedFolder(t)
     const replace = `
       create table fresh (id integer primary key autoincrement, name text not null unique, namespace text not null,
-        visibility text not null, description text not null default '', created_at_ms integer not null, extra text) strict;
-      insert into fresh select id, name, namespace, visibility, description, created_at_ms, 'kept' from repository;
+        visibility text not null, description text not null default '', created_at_ms integer not null, extra text,
+        namespace_id integer not null, unique (id, namespace_id)) strict;
+      insert into fresh select id, name, namespace, visibility, description, created_at_ms, 'kept', namespace_id from repository;
       drop table repository;
       alter table fresh rename to repository;`
     await migrate(layout, now, withSteps(replace))
@@ -147,7 +148,10 @@ suite('steps that fail', () => {
   test('a step that leaves rows referring to nothing is refused and undone', async (t) => {
     const layout = await usedFolder(t)
     const error = await failureOf(migrate(layout, now, withSteps('delete from repository')))
-    assert.match(String(error), new RegExp(`migration ${shipped.length + 1} leaves rows of blob_link that refer to nothing in repository`))
+    assert.match(
+      String(error),
+      new RegExp(`migration ${shipped.length + 1} leaves rows of repository_usage that refer to nothing in repository`),
+    )
     assert.deepEqual(look(layout.database, 'select name from repository'), [{ name: 'team/app' }])
   })
 })

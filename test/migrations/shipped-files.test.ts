@@ -15,6 +15,7 @@ const shipped: Readonly<Record<string, string>> = {
   '0004-rights-version.sql': 'd7aacbeb2ffcc7433380ac9d2b81a1ff5b565d9b9dfa6cdaa6b4dacf80d60beb',
   '0005-collection.sql': '4866a949b0e725f506fa8876925255a239bd6660658b9f791de8b7f3eeabde6f',
   '0006-scrub.sql': 'b1e845127fa3bda84b57b214e568010cd4ec33d365d5fcdce47cc87b66560e09',
+  '0007-accounting.sql': '23150f8d02745058cceae0aa93eb92388bff39fa731cea71f498a38e46f06fee',
 }
 
 suite('the shipped steps', () => {

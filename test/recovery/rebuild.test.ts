@@ -312,7 +312,7 @@ suite('snapshots by the clock', () => {
     assert.equal(before.length, 4)
     const sqlite = new Sqlite(kept.layout.database)
     sqlite.pragma('foreign_keys = off')
-    sqlite.exec("insert into blob_link (repository_id, digest, linked_at_ms) values (99, 'x', 1)")
+    sqlite.exec("insert into blob_link (repository_id, digest, linked_at_ms, namespace_id) values (99, 'x', 1, 0)")
     sqlite.close()
     await assert.rejects(kept.snapshot(), /the database is damaged: a row of blob_link refers to nothing/)
     assert.deepEqual(

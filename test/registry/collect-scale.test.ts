@@ -22,7 +22,7 @@ test(`with ${blobs} blobs steps hold the lock for less than 20 ms, and each entr
   await database.write(async (tx) => {
     await sql`with recursive n (i) as (select 1 union all select i + 1 from n where i < ${blobs})
       insert into blob select 'sha256:' || printf('%064x', i * 2654435761), 1, 1, 1 from n`.execute(tx)
-    await sql`insert into blob_link select ${repositoryId}, digest, 1 from blob`.execute(tx)
+    await sql`insert into blob_link select repository.id, digest, 1, namespace_id from blob, repository`.execute(tx)
     await sql`insert into reference select ${repositoryId}, manifest.digest, blob.digest, 'layer' from blob, manifest
       where blob.digest not in (select digest from blob order by digest limit ${abandoned})`.execute(tx)
   })

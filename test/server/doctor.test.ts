@@ -132,6 +132,10 @@ const illnesses: Readonly<Record<string, Illness>> = {
     harm: ({ layout }) => void mkdirSync(join(layout.uploads, '.probed', 'in the way'), { recursive: true }),
     found: { check: 'sync', message: /does not keep what it is given/ },
   },
+  'accounting that says something else than what is there': {
+    harm: (of) => sql(of, 'update namespace_usage set blobs = blobs + 1'),
+    found: { check: 'accounting', state: 'warning', message: /what 1 repositories and namespaces take is not what is written down/ },
+  },
   'a clock that is behind the files': {
     harm: () => undefined,
     clockMs: -dayMs,
@@ -159,7 +163,7 @@ const illnesses: Readonly<Record<string, Illness>> = {
     found: { check: 'database', message: /the database is damaged/ },
   },
   'a row that refers to nothing': {
-    harm: (of) => sql(of, "pragma foreign_keys = off; insert into blob_link (repository_id, digest, linked_at_ms) values (99, 'x', 1)"),
+    harm: (of) => sql(of, "pragma foreign_keys = off; insert into blob_link values (99, 'x', 1, 0)"),
     found: { check: 'database', message: /a row of blob_link refers to nothing/ },
   },
   'a database of a newer version': {
@@ -241,6 +245,7 @@ suite('the doctor', () => {
         'clock',
         'database',
         'content',
+        'accounting',
         'snapshots',
         'keys',
         'certificate',
@@ -338,6 +343,13 @@ suite('lanyard doctor', () => {
     assert.equal(status, 0)
     const findings = JSON.parse(stdout) as Finding[]
     assert.ok(findings.length >= 11)
+  })
+
+  test('with --recount writes down anew what everything takes', async (t) => {
+    const it = await patient(t)
+    sql(it, 'update namespace_usage set blobs = blobs + 1')
+    const { stdout } = await runLanyard(['doctor', '--recount'], { settings: { DATA: it.layout.root, STORAGE_RESERVE_BYTES: '0' } })
+    assert.match(stdout, /^ok {7}accounting /m)
   })
 
   test('with a fault ends with status 1, and says what to do on the next line', async (t) => {

@@ -24,6 +24,7 @@ import * as tags from '../../../storage/metadata/tags.ts'
 import * as teams from '../../../storage/metadata/teams.ts'
 import * as trash from '../../../storage/metadata/trash.ts'
 import * as uploads from '../../../storage/metadata/uploads.ts'
+import * as usage from '../../../storage/metadata/usage.ts'
 import { repositoryName, sha256Of, tagOf } from '../../support/metadata-rows.ts'
 
 /** The modules whose exports run queries, by the names of their files. */
@@ -47,6 +48,7 @@ export const queryModules: Readonly<Record<string, object>> = {
   teams,
   trash,
   uploads,
+  usage,
 }
 
 /** A store with the one repository 1 and the one account 1 to call with. */
@@ -425,6 +427,10 @@ export const everyQuery: Readonly<Record<string, (database: Database) => Promise
   'uploads.knownSessions': (database) => uploads.knownSessions(database.read, ['s', 't']),
   'uploads.releaseWriters': (database) => database.write((tx) => uploads.releaseWriters(tx, 'w:')),
   'uploads.forgetDigests': (database) => database.write((tx) => uploads.forgetDigests(tx)),
+
+  'usage.repositoryUsage': (database) => usage.repositoryUsage(database.read, repositoryId),
+  'usage.namespaceUsage': (database) => usage.namespaceUsage(database.read, 1),
+  'usage.totalLinkedBytes': (database) => usage.totalLinkedBytes(database.read),
 }
 
 async function each<T>(values: readonly T[], call: (value: T) => Promise<unknown>): Promise<void> {

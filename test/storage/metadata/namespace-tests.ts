@@ -128,12 +128,18 @@ export function namespaceTests(create: MetadataFactory): void {
     const row = await namespaceByName.first(database.read, { name: 'team' })
     assert.deepEqual(await measureNamespace(database.read, { id: row?.id ?? 0, name: 'team' }), {
       repositories: 2,
-      manifests: 1,
-      bytes: 'shared'.length + 'more'.length,
       members: 2,
       exceptions: 1,
       robots: 1,
       longest_name: 8,
+      usage: {
+        blobs: 2,
+        blob_bytes: 'shared'.length + 'more'.length,
+        unique_blobs: 1,
+        unique_bytes: 'more'.length,
+        manifests: 1,
+        manifest_bytes: 'a manifest'.length,
+      },
     })
   })
 

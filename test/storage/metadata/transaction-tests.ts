@@ -97,7 +97,7 @@ export function transactionTests(create: MetadataFactory): void {
         await linkBlob(tx, { repositoryId: 404, digest: sha256Of('a blob'), nowMs: 1 })
       }),
     )
-    assert.match(String(error), /foreign key/i)
+    assert.match(String(error), /constraint failed/i)
     assert.deepEqual(await totalBlobs(database.read), { blobs: 0, bytes: 0 })
   })
 
