@@ -1,10 +1,7 @@
 /**
  * What a repository or a namespace takes, as the commands show it.
  */
-import type { z } from 'zod'
-import type { usageSchema } from '../server/api/usage.ts'
-
-type Usage = z.output<typeof usageSchema>
+import type { Usage } from '../server/api/usage.ts'
 
 /** Names and values, for a table. */
 export function usageRows({ bytes, blobs, manifests, sharing }: Usage): [string, string][] {

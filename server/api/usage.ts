@@ -29,12 +29,10 @@ export const usageSchema = z
   })
   .meta({ id: 'Usage', description: 'What it takes now. A namespace has in it what is in its trash, too.' })
 
+export type Usage = z.output<typeof usageSchema>
+
 /** What the caller may know of it. An open registry, as which commands on the data folder see theirs, hides no repository from anyone. */
-export async function describeUsage(
-  { rights, policy }: Services,
-  { identity }: Caller,
-  usage: UsageRow,
-): Promise<z.output<typeof usageSchema>> {
+export async function describeUsage({ rights, policy }: Services, { identity }: Caller, usage: UsageRow): Promise<Usage> {
   const { blobs, blob_bytes: blobBytes, unique_blobs: uniqueBlobs, unique_bytes: uniqueBytes, manifests } = usage
   const isTold = policy.isOpen || (await rights.isAllowed(identity, { kind: 'administration' }))
   return {
