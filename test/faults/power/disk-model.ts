@@ -63,25 +63,30 @@ export class DiskModel {
 
   #settle(node: number, before: number): void {
     if (this.#isIgnored(node, this)) return
-    const isSettled = new Set(this.#pending.filter((each) => each.number < before && settledBy(each.change) === node))
-    for (const { number, change } of isSettled) {
-      if (change.kind !== 'move') continue
-      // The old name is gone with the same step, so that what it was before cannot come later.
-      for (const each of this.#pending)
-        if (each.number < number && 'name' in each.change && isSame(each.change.name, change.from)) isSettled.add(each)
+    const isSettled = new Set<Pending>()
+    const names = new Set<string>()
+    // From the last to the first: what happened to a name before something that is certain cannot come after it.
+    for (const each of this.#pending.toReversed()) {
+      const isMeant = each.number < before && settlersOf(each.change).includes(node)
+      if (!isMeant && !namesOf(each.change).some((name) => names.has(name))) continue
+      isSettled.add(each)
+      for (const name of namesOf(each.change)) names.add(name)
     }
     for (const each of this.#pending) if (isSettled.has(each)) this.#disk.apply(each)
     this.#pending = this.#pending.filter((each) => !isSettled.has(each))
   }
 }
 
-/** The file or the folder whose sync makes a change certain. */
-function settledBy(change: Change): number {
-  return 'name' in change ? change.name.folder : change.file
+/** The files and folders of which one sync makes a change certain. A rename is one step, so that either of its folders will do. */
+function settlersOf(change: Change): number[] {
+  if (!('name' in change)) return [change.file]
+  return change.kind === 'move' ? [change.name.folder, change.from.folder] : [change.name.folder]
 }
 
-function isSame(one: Name, other: Name): boolean {
-  return one.folder === other.folder && one.text === other.text
+function namesOf(change: Change): string[] {
+  if (!('name' in change)) return []
+  const names: Name[] = change.kind === 'move' ? [change.name, change.from] : [change.name]
+  return names.map(({ folder, text }) => `${folder}/${text}`)
 }
 
 interface Content {
