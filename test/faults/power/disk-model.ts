@@ -6,7 +6,7 @@
  * would. A rename is one step, and what happens to one name, or to one file's bytes, keeps its order.
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootNode, type Name, type Operation } from './operation-log.ts'
 
@@ -20,14 +20,13 @@ export interface Pending {
   readonly change: Change
 }
 
-type Folder = ReadonlyMap<string, number>
-
 export class DiskModel {
   readonly #disk = new Layers()
   readonly #isIgnored: (node: number, disk: DiskModel) => boolean
   /** Sync → how many operations there were when it began. */
   readonly #begun = new Map<string, number>()
   #pending: readonly Pending[] = []
+  #certain = noMark
   #count = 0
 
   /** @param isIgnored a sync of this file or folder does nothing: for the proof that it would be noticed */
@@ -48,17 +47,24 @@ export class DiskModel {
     else this.#pending = [...this.#pending, { id: String(number), number, change: operation }]
   }
 
-  /** What is left when these of the pending changes reached the disk, in the order of the log. */
+  /** What is left when these of the pending changes, in the order of the log, reached the disk. */
   leave(reached: readonly Pending[]): DiskState {
     const disk = this.#disk.copy()
     for (const each of reached) disk.apply(each)
     return disk.state()
   }
 
+  /** The same for the same state, in all moments of one record: the sum over what has reached the disk, whenever it did. */
+  nameOf(reached: readonly Pending[]): string {
+    return reached.reduce((sum, { id }) => added(sum, id), this.#certain).toString('hex')
+  }
+
   /** The path that a file or folder has for the processes; undefined: none. */
   pathOf(node: number): string | undefined {
     const { files, folders } = this.leave(this.#pending)
-    return [...files, ...folders].find(([, entry]) => entry.node === node)?.[0]
+    for (const [path, { node: each }] of files) if (each === node) return path
+    for (const [path, each] of folders) if (each === node) return path
+    return undefined
   }
 
   #settle(node: number, before: number): void {
@@ -72,7 +78,10 @@ export class DiskModel {
       isSettled.add(each)
       for (const name of namesOf(each.change)) names.add(name)
     }
-    for (const each of this.#pending) if (isSettled.has(each)) this.#disk.apply(each)
+    for (const each of this.#pending.filter((each) => isSettled.has(each))) {
+      this.#disk.apply(each)
+      this.#certain = added(this.#certain, each.id)
+    }
     this.#pending = this.#pending.filter((each) => !isSettled.has(each))
   }
 }
@@ -89,52 +98,61 @@ function namesOf(change: Change): string[] {
   return names.map(({ folder, text }) => `${folder}/${text}`)
 }
 
-interface Content {
-  readonly bytes: Buffer
-  /** What has been done to it: the same for the same bytes. */
-  readonly history: string
+const noMark = Buffer.alloc(20)
+
+/** In any order the same. */
+function added(sum: Buffer, id: string): Buffer {
+  const mark = createHash('sha1').update(id).digest()
+  return sum.map((byte, index) => byte ^ (mark[index] ?? 0)) as Buffer
 }
 
-const nothing: Content = { bytes: Buffer.alloc(0), history: '' }
+/** The bytes of a file, and what was done to them since. */
+interface Content {
+  readonly bytes: Buffer
+  readonly changes: FileChange[]
+}
 
-/** Files and folders; a copy shares what neither changes. */
+type FileChange = Extract<Change, { kind: 'write' | 'truncate' }>
+
+/** Files and folders; a copy shares what neither has changed. */
 class Layers {
   readonly #contents: Map<number, Content>
-  readonly #folders: Map<number, Folder>
-  readonly #hashes: Map<string, string>
+  readonly #folders: Map<number, Map<string, number>>
+  /** What nobody shares. */
+  readonly #own = new Set<number>()
 
-  constructor(contents = new Map<number, Content>(), folders = new Map<number, Folder>([[rootNode, new Map()]]), hashes = new Map()) {
+  constructor(contents = new Map<number, Content>(), folders = new Map([[rootNode, new Map<string, number>()]])) {
     this.#contents = contents
     this.#folders = folders
-    this.#hashes = hashes
   }
 
   copy(): Layers {
-    return new Layers(new Map(this.#contents), new Map(this.#folders), this.#hashes)
+    this.#own.clear()
+    return new Layers(new Map(this.#contents), new Map(this.#folders))
   }
 
-  apply({ id, change }: Pending): void {
+  apply({ change }: Pending): void {
     switch (change.kind) {
       case 'write':
       case 'truncate':
-        this.#change(change.file, id, change)
+        this.#contentOf(change.file).changes.push(change)
         return
       case 'name':
         if (change.isFolder && !this.#folders.has(change.node)) this.#folders.set(change.node, new Map())
-        this.#rename(change.name, change.node)
+        this.#namesIn(change.name).set(change.name.text, change.node)
         return
       case 'move':
-        this.#rename(change.from, undefined)
-        this.#rename(change.name, change.node)
+        this.#namesIn(change.from).delete(change.from.text)
+        this.#namesIn(change.name).set(change.name.text, change.node)
         return
       case 'remove':
-        this.#rename(change.name, undefined)
+        this.#namesIn(change.name).delete(change.name.text)
     }
   }
 
   /** What can be reached from the root. */
   state(): DiskState {
-    const state = new DiskState()
+    const state: DiskState = { files: new Map(), folders: new Map() }
     this.#walk(rootNode, '', state)
     return state
   }
@@ -143,56 +161,62 @@ class Layers {
     for (const [text, node] of this.#folders.get(folder) ?? []) {
       const below = path === '' ? text : `${path}/${text}`
       if (this.#folders.has(node)) {
-        state.folders.set(below, { node })
+        state.folders.set(below, node)
         this.#walk(node, below, state)
-      } else {
-        const content = this.#contents.get(node) ?? nothing
-        state.files.set(below, { node, bytes: content.bytes, hash: this.#hashOf(node, content) })
-      }
+      } else state.files.set(below, { node, bytes: flattened(this.#contents.get(node)) })
     }
   }
 
-  #hashOf(node: number, { bytes, history }: Content): string {
-    const key = `${node}:${history}`
-    const known = this.#hashes.get(key) ?? createHash('sha1').update(bytes).digest('hex')
-    this.#hashes.set(key, known)
-    return known
+  #contentOf(file: number): Content {
+    const known = this.#contents.get(file) ?? { bytes: Buffer.alloc(0), changes: [] }
+    const isLong = known.changes.length >= changesAtOnce
+    if (this.#own.has(file) && !isLong) return known
+    const content = isLong ? { bytes: flattened(known), changes: [] } : { bytes: known.bytes, changes: [...known.changes] }
+    this.#own.add(file)
+    this.#contents.set(file, content)
+    return content
   }
 
-  #change(file: number, id: string, change: Extract<Change, { kind: 'write' | 'truncate' }>): void {
-    const { bytes, history } = this.#contents.get(file) ?? nothing
-    const end = change.kind === 'write' ? change.at + change.bytes.length : change.sizeBytes
-    const sizeBytes = change.kind === 'write' ? Math.max(bytes.length, end) : end
-    const next = Buffer.alloc(sizeBytes)
-    bytes.copy(next)
-    if (change.kind === 'write') change.bytes.copy(next, change.at)
-    this.#contents.set(file, { bytes: next, history: createHash('sha1').update(`${history} ${id}`).digest('hex') })
-  }
-
-  #rename({ folder, text }: Name, node: number | undefined): void {
-    const names = new Map(this.#folders.get(folder))
-    if (node === undefined) names.delete(text)
-    else names.set(text, node)
-    this.#folders.set(folder, names)
+  #namesIn({ folder }: Name): Map<string, number> {
+    const names = this.#folders.get(folder)
+    const own = this.#own.has(folder) && names ? names : new Map(names)
+    this.#own.add(folder)
+    this.#folders.set(folder, own)
+    return own
   }
 }
 
+/** So many changes of a file are remembered before its bytes are made. */
+const changesAtOnce = 200
+
+function flattened(content: Content | undefined): Buffer {
+  if (content === undefined) return Buffer.alloc(0)
+  const ends = content.changes.map((change) => (change.kind === 'write' ? change.at + change.bytes.length : change.sizeBytes))
+  const whole = Buffer.alloc(Math.max(content.bytes.length, ...ends))
+  let sizeBytes = content.bytes.copy(whole)
+  for (const change of content.changes) {
+    if (change.kind === 'write') {
+      change.bytes.copy(whole, change.at)
+      sizeBytes = Math.max(sizeBytes, change.at + change.bytes.length)
+    } else {
+      // What is beyond the end is nothing, also when the file grows again.
+      whole.fill(0, change.sizeBytes, Math.max(sizeBytes, change.sizeBytes))
+      sizeBytes = change.sizeBytes
+    }
+  }
+  return whole.subarray(0, sizeBytes)
+}
+
 /** Everything on a disk, by its path below the root. */
-export class DiskState {
-  readonly files = new Map<string, { readonly node: number; readonly bytes: Buffer; readonly hash: string }>()
-  readonly folders = new Map<string, { readonly node: number }>()
+export interface DiskState {
+  readonly files: Map<string, { readonly node: number; readonly bytes: Buffer }>
+  readonly folders: Map<string, number>
+}
 
-  /** The same for the same names and bytes. */
-  get hash(): string {
-    const lines = [...this.folders.keys(), ...[...this.files].map(([path, { hash }]) => `${path} ${hash}`)]
-    return createHash('sha1').update(lines.toSorted().join('\n')).digest('hex')
-  }
-
-  /** @param root a folder that is empty, or not there */
-  writeTo(root: string): void {
-    mkdirSync(root, { recursive: true })
-    // A folder comes before what is in it.
-    for (const path of this.folders.keys()) mkdirSync(join(root, path))
-    for (const [path, { bytes }] of this.files) writeFileSync(join(root, path), bytes)
-  }
+/** @param root a folder that is not there, or holds nothing but folders that the state has too */
+export function writeState({ files, folders }: DiskState, root: string): void {
+  mkdirSync(root, { recursive: true })
+  // A folder comes before what is in it.
+  for (const path of folders.keys()) if (!existsSync(join(root, path))) mkdirSync(join(root, path))
+  for (const [path, { bytes }] of files) writeFileSync(join(root, path), bytes)
 }

@@ -4,9 +4,8 @@
  *
  * Marks stand between them: what a client has asked for and what it was told, in the order in which it happened.
  */
-import { appendFileSync, mkdtempSync, readFileSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -32,17 +31,13 @@ export const rootNode = 0
 
 const headBytes = 33
 
-/** @returns a folder's worth of shared object. @throws when there is no compiler: without the recorder nothing is shown. */
+/** @returns the path of the library in `folder`. @throws when there is no compiler: without the recorder nothing is shown. */
 export function buildRecorder(folder: string): string {
   const library = join(folder, 'recorder.so')
   const source = fileURLToPath(new URL('recorder.c', import.meta.url))
   const { status, error, stderr } = spawnSync('gcc', ['-O1', '-Wall', '-Werror', '-shared', '-fPIC', '-o', library, source, '-ldl'])
   if (status !== 0) throw new Error(`the recorder needs gcc to be built: ${error?.message ?? stderr.toString()}`)
   return library
-}
-
-export function makeScratch(): string {
-  return mkdtempSync(join(tmpdir(), 'lanyard-power-'))
 }
 
 /** For the process that is recorded. */
