@@ -5,8 +5,9 @@
  * torn. Their order needs no enumeration: a state is what is there in the end, and where two changes touch the same bytes or name the
  * file system keeps their order, so that what another order would leave a subset leaves too.
  */
-import { DiskModel, type DiskState, type Pending } from './disk-model.ts'
+import { DiskModel, pendingOf, type DiskState, type Pending } from './disk-model.ts'
 import type { Operation } from './operation-log.ts'
+import { withoutOpenCommits } from './open-commits.ts'
 import { Promises } from './promises.ts'
 
 const lastChanges = 3
@@ -17,13 +18,15 @@ export interface Cut {
   /** How many operations of the record had happened. */
   readonly after: number
   readonly promises: Promises
-  readonly states: readonly CutState[]
+  /** As long as this cut is the last. */
+  readonly states: Iterable<CutState>
 }
 
-/** Made when it is wanted, and only as long as its cut is the last. */
 export interface CutState {
   /** The same for the same state and the same promises. */
   readonly name: string
+  /** The same for states that differ only in what SQLite reads of no log: frames without the end of their commit. */
+  readonly nameAsRead: () => string
   readonly make: () => DiskState
 }
 
@@ -34,7 +37,7 @@ export function* cutsIn(operations: readonly Operation[], model: DiskModel = new
     model.take(operation)
     if (operation.kind === 'mark') promises.take(operation.text)
     // The begin of a sync changes nothing.
-    if (operation.kind !== 'begin') yield { after: index + 1, promises, states: [...statesOf(model, promises.version)] }
+    if (operation.kind !== 'begin') yield { after: index + 1, promises, states: statesOf(model, promises.version) }
   }
 }
 
@@ -46,7 +49,11 @@ function* statesOf(model: DiskModel, version: number): Iterable<CutState> {
     for (const some of subsetsOf(last))
       for (const each of tornOf(some, pending.at(-1))) {
         const reached = [...before, ...each]
-        yield { name: `${version} ${model.nameOf(reached)}`, make: () => model.leave(reached) }
+        yield {
+          name: `${version} ${model.nameOf(reached)}`,
+          nameAsRead: () => `${version} ${model.nameOf(withoutOpenCommits(pending, reached))}`,
+          make: () => model.leave(reached),
+        }
       }
 }
 
@@ -64,10 +71,8 @@ function tornOf(reached: readonly Pending[], newest: Pending | undefined): (read
   const torn = [...new Set([bytes.subarray(0, sectorBytes), bytes.subarray(0, pages)])].filter(
     ({ length }) => length > 0 && length < bytes.length,
   )
-  const parts = [...torn, Buffer.alloc(bytes.length)].map((part, place) => ({
-    ...last,
-    id: `${last.id} torn ${place}`,
-    change: { ...change, bytes: part },
-  }))
+  const parts = [...torn, Buffer.alloc(bytes.length)].map((part, place) =>
+    pendingOf(`${last.id} torn ${place}`, last.number, { ...change, bytes: part }),
+  )
   return [reached, ...parts.map((part) => [...reached.slice(0, -1), part])]
 }

@@ -16,6 +16,7 @@ export type Change = Extract<Operation, { kind: 'write' | 'truncate' | 'name' | 
 export interface Pending {
   /** Of this change alone, or of this part of it. */
   readonly id: string
+  readonly digest: Digest
   readonly number: number
   readonly change: Change
 }
@@ -26,7 +27,7 @@ export class DiskModel {
   /** Sync → how many operations there were when it began. */
   readonly #begun = new Map<string, number>()
   #pending: readonly Pending[] = []
-  #certain = noMark
+  #certain = noDigest
   #count = 0
 
   /** @param isIgnored a sync of this file or folder does nothing: for the proof that it would be noticed */
@@ -41,10 +42,9 @@ export class DiskModel {
   /** The next operation of the log. */
   take(operation: Operation): void {
     const number = this.#count++
-    if (operation.kind === 'mark') return
     if (operation.kind === 'begin') this.#begun.set(operation.sync, number)
-    else if (operation.kind === 'end') this.#settle(operation.node, this.#begun.get(operation.sync) ?? 0)
-    else this.#pending = [...this.#pending, { id: String(number), number, change: operation }]
+    if (operation.kind === 'end') this.#settle(operation.node, this.#begun.get(operation.sync) ?? 0)
+    if (isChange(operation)) this.#pending = [...this.#pending, pendingOf(String(number), number, operation)]
   }
 
   /** What is left when these of the pending changes, in the order of the log, reached the disk. */
@@ -56,12 +56,15 @@ export class DiskModel {
 
   /** The same for the same state, in all moments of one record: the sum over what has reached the disk, whenever it did. */
   nameOf(reached: readonly Pending[]): string {
-    return reached.reduce((sum, { id }) => added(sum, id), this.#certain).toString('hex')
+    let sum = this.#certain
+    for (const { digest } of reached) sum = added(sum, digest)
+    return sum.join(' ')
   }
 
   /** The path that a file or folder has for the processes; undefined: none. */
   pathOf(node: number): string | undefined {
     const { files, folders } = this.leave(this.#pending)
+    if (node === rootNode) return ''
     for (const [path, { node: each }] of files) if (each === node) return path
     for (const [path, each] of folders) if (each === node) return path
     return undefined
@@ -80,10 +83,14 @@ export class DiskModel {
     }
     for (const each of this.#pending.filter((each) => isSettled.has(each))) {
       this.#disk.apply(each)
-      this.#certain = added(this.#certain, each.id)
+      this.#certain = added(this.#certain, each.digest)
     }
     this.#pending = this.#pending.filter((each) => !isSettled.has(each))
   }
+}
+
+function isChange(operation: Operation): operation is Change {
+  return operation.kind !== 'mark' && operation.kind !== 'begin' && operation.kind !== 'end'
 }
 
 /** The files and folders of which one sync makes a change certain. A rename is one step, so that either of its folders will do. */
@@ -98,12 +105,20 @@ function namesOf(change: Change): string[] {
   return names.map(({ folder, text }) => `${folder}/${text}`)
 }
 
-const noMark = Buffer.alloc(20)
+/** 128 bits in four. */
+type Digest = readonly [number, number, number, number]
+
+const noDigest: Digest = [0, 0, 0, 0]
+
+export function pendingOf(id: string, number: number, change: Change): Pending {
+  const hash = createHash('sha1').update(id).digest()
+  const digest: Digest = [hash.readInt32LE(0), hash.readInt32LE(4), hash.readInt32LE(8), hash.readInt32LE(12)]
+  return { id, digest, number, change }
+}
 
 /** In any order the same. */
-function added(sum: Buffer, id: string): Buffer {
-  const mark = createHash('sha1').update(id).digest()
-  return sum.map((byte, index) => byte ^ (mark[index] ?? 0)) as Buffer
+function added(sum: Digest, more: Digest): Digest {
+  return [sum[0] ^ more[0], sum[1] ^ more[1], sum[2] ^ more[2], sum[3] ^ more[3]]
 }
 
 /** The bytes of a file, and what was done to them since. */
@@ -163,7 +178,10 @@ class Layers {
       if (this.#folders.has(node)) {
         state.folders.set(below, node)
         this.#walk(node, below, state)
-      } else state.files.set(below, { node, bytes: flattened(this.#contents.get(node)) })
+      } else {
+        const content = this.#contents.get(node)
+        state.files.set(below, { node, readBytes: () => flattened(content) })
+      }
     }
   }
 
@@ -209,7 +227,7 @@ function flattened(content: Content | undefined): Buffer {
 
 /** Everything on a disk, by its path below the root. */
 export interface DiskState {
-  readonly files: Map<string, { readonly node: number; readonly bytes: Buffer }>
+  readonly files: Map<string, { readonly node: number; readonly readBytes: () => Buffer }>
   readonly folders: Map<string, number>
 }
 
@@ -218,5 +236,5 @@ export function writeState({ files, folders }: DiskState, root: string): void {
   mkdirSync(root, { recursive: true })
   // A folder comes before what is in it.
   for (const path of folders.keys()) if (!existsSync(join(root, path))) mkdirSync(join(root, path))
-  for (const [path, { bytes }] of files) writeFileSync(join(root, path), bytes)
+  for (const [path, { readBytes }] of files) writeFileSync(join(root, path), readBytes())
 }

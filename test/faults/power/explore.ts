@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path'
 import { checkState, type Fault } from './check.ts'
-import { cutsIn } from './cuts.ts'
+import { cutsIn, type CutState } from './cuts.ts'
 import type { DiskModel } from './disk-model.ts'
 import type { Operation } from './operation-log.ts'
 import { story } from './story.ts'
@@ -13,7 +13,9 @@ export interface Row {
   cuts: number
   /** Different ones. */
   states: number
-  /** Of these, how many were looked at. */
+  /** Of these, how many differ in what SQLite reads; 0 where that was not asked for. */
+  read: number
+  /** How many were looked at. */
   checked: number
   readonly faults: Record<Fault, number>
 }
@@ -24,8 +26,12 @@ export interface Exploration {
 }
 
 export interface ExploreOptions {
+  /** After which operations the power is cut. All by default. */
+  readonly isCut?: (operation: Operation) => boolean
   /** Which of the states is looked at, by their number. All by default. */
-  readonly isWanted?: (number: number, operation: Operation) => boolean
+  readonly isWanted?: (number: number) => boolean
+  /** Of states that differ only in frames that SQLite does not read, looks at one. */
+  readonly isAsRead?: boolean
   /** Whether to go on after so many violations. */
   readonly maxViolations?: number
   readonly model?: DiskModel
@@ -34,21 +40,19 @@ export interface ExploreOptions {
 }
 
 export async function explore(operations: readonly Operation[], options: ExploreOptions): Promise<Exploration> {
-  const { isWanted = () => true, maxViolations = Infinity, model, scratch } = options
+  const { isCut = () => true, isWanted = () => true, isAsRead = false, maxViolations = Infinity, model, scratch } = options
   const found: Exploration = { rows: {}, violations: [] }
-  const seen = new Set<string>()
+  const seen = new SeenStates(isAsRead)
   let name = 'first start'
   for (const cut of cutsIn(operations, model)) {
     const operation = operations[cut.after - 1]
     if (operation === undefined) continue
     if (operation.kind === 'mark') name = nameAfter(operation.text)
+    if (!isCut(operation)) continue
     const row = rowOf(found, name)
     row.cuts++
     for (const state of cut.states) {
-      if (seen.has(state.name)) continue
-      seen.add(state.name)
-      row.states++
-      if (!isWanted(seen.size, operation)) continue
+      if (!seen.add(state, row) || !isWanted(seen.count)) continue
       row.checked++
       const objections = await checkState(state.make(), join(scratch, 'data'), cut.promises)
       for (const { fault, text } of objections) {
@@ -61,6 +65,33 @@ export async function explore(operations: readonly Operation[], options: Explore
   return found
 }
 
+class SeenStates {
+  readonly #isAsRead: boolean
+  readonly #names = new Set<string>()
+  readonly #namesAsRead = new Set<string>()
+
+  constructor(isAsRead: boolean) {
+    this.#isAsRead = isAsRead
+  }
+
+  get count(): number {
+    return this.#names.size
+  }
+
+  /** @returns whether it is new. */
+  add(state: CutState, row: Row): boolean {
+    if (this.#names.has(state.name)) return false
+    this.#names.add(state.name)
+    row.states++
+    if (!this.#isAsRead) return true
+    const name = state.nameAsRead()
+    if (this.#namesAsRead.has(name)) return false
+    this.#namesAsRead.add(name)
+    row.read++
+    return true
+  }
+}
+
 /** What happens between this mark and the next. */
 function nameAfter(mark: string): string {
   const [word = '', group, place] = mark.split(' ')
@@ -70,6 +101,6 @@ function nameAfter(mark: string): string {
 }
 
 export function rowOf(found: Exploration, name: string): Row {
-  const empty: Row = { cuts: 0, states: 0, checked: 0, faults: { 'does not start': 0, lost: 0, dangling: 0, 'not repeatable': 0 } }
+  const empty: Row = { cuts: 0, states: 0, read: 0, checked: 0, faults: { 'does not start': 0, lost: 0, dangling: 0, 'not repeatable': 0 } }
   return (found.rows[name] ??= empty)
 }

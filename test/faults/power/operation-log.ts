@@ -18,7 +18,8 @@ export type Operation =
   | { readonly kind: 'move'; readonly from: Name; readonly name: Name; readonly node: number }
   | { readonly kind: 'remove'; readonly name: Name }
   /** Begins and ends are paired by `sync`. */
-  | { readonly kind: 'begin' | 'end'; readonly node: number; readonly sync: string }
+  | { readonly kind: 'begin'; readonly node: number; readonly sync: string }
+  | { readonly kind: 'end'; readonly node: number; readonly sync: string }
   | { readonly kind: 'mark'; readonly text: string }
 
 export interface Name {

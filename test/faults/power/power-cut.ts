@@ -12,6 +12,8 @@ const { values } = parseArgs({
   options: {
     /** How many of the states are looked at: 1 for all of them. */
     share: { type: 'string', default: '1' },
+    /** Also those that differ from others only in what SQLite does not read: the end of a log without the end of its commit. */
+    raw: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     /** That look at states beside each other. */
     processes: { type: 'string', default: '2' },
@@ -20,14 +22,21 @@ const { values } = parseArgs({
   },
 })
 const place = /(?<=<!-- power cuts -->\n)[^]*?(?=<!-- \/power cuts -->)/
-if (values.write !== undefined && !place.test(readFileSync(values.write, 'utf8'))) throw new Error(`${values.write} has no place for the table`)
+if (values.write !== undefined && !place.test(readFileSync(values.write, 'utf8')))
+  throw new Error(`${values.write} has no place for the table`)
 
 const startMs = performance.now()
 const scratch = makeScratch()
 const { log } = await recordWork(scratch)
 const parts = Array.from({ length: Number(values.processes) }, (_, part) => part)
 const found = await Promise.all(
-  parts.map((part) => runChild(new URL('part.ts', import.meta.url), log, ...[part, parts.length, values.share, values.seed].map(String))),
+  parts.map((part) =>
+    runChild(
+      new URL('part.ts', import.meta.url),
+      log,
+      ...[part, parts.length, values.share, values.seed, values.raw ? 'raw' : 'read'].map(String),
+    ),
+  ),
 )
 rmSync(scratch, { recursive: true, force: true })
 const all = sumOf(found as Exploration[])
@@ -47,30 +56,48 @@ process.exitCode = all.violations.length === 0 ? 0 : 1
 function sumOf(parts: readonly Exploration[]): Exploration {
   const sum: Exploration = { rows: {}, violations: parts.flatMap(({ violations }) => violations) }
   for (const { rows } of parts)
-    for (const [name, { cuts, states, checked, faults }] of Object.entries(rows)) {
+    for (const [name, { cuts, states, read, checked, faults }] of Object.entries(rows)) {
       const row = rowOf(sum, name)
-      Object.assign(row, { cuts, states, checked: row.checked + checked })
+      Object.assign(row, { cuts, states, read, checked: row.checked + checked })
       for (const fault of Object.keys(faults) as (keyof Row['faults'])[]) row.faults[fault] += faults[fault]
     }
   return sum
 }
 
 function describe({ rows }: Exploration): string {
-  const head = ['cut during', 'moments', 'states', 'looked at', 'does not start', 'lost', 'dangling', 'not repeatable']
-  const lines = [...Object.entries(rows), ['**all**', totalOf(Object.values(rows))] as const].map(([name, { cuts, states, checked, faults }]) =>
-    [name, ...[cuts, states, checked, ...Object.values(faults)].map((count) => count.toLocaleString('en'))],
+  const head = [
+    'cut during',
+    'moments',
+    'states',
+    'as SQLite reads them',
+    'looked at',
+    'does not start',
+    'lost',
+    'dangling',
+    'not repeatable',
+  ]
+  const lines = [...Object.entries(rows), ['**all**', totalOf(Object.values(rows))] as const].map(
+    ([name, { cuts, states, read, checked, faults }]) => [
+      name,
+      ...[cuts, states, read, checked, ...Object.values(faults)].map((count) => count.toLocaleString('en')),
+    ],
   )
   const table = [head, head.map((_, index) => (index === 0 ? '---' : '---:')), ...lines].map((cells) => `| ${cells.join(' | ')} |`)
   const minutes = ((performance.now() - startMs) / 60_000).toFixed(1)
   const day = new Date().toISOString().slice(0, 10)
-  return [...table, '', `* \`--share ${values.share} --seed ${values.seed} --processes ${values.processes}\`, ${minutes} minutes, ${day}`].join('\n')
+  return [
+    ...table,
+    '',
+    `* \`--share ${values.share} --seed ${values.seed} --processes ${values.processes}\`, ${minutes} minutes, ${day}`,
+  ].join('\n')
 }
 
 function totalOf(rows: readonly Row[]): Row {
   const total = rowOf({ rows: {}, violations: [] }, 'all')
-  for (const { cuts, states, checked, faults } of rows) {
+  for (const { cuts, states, read, checked, faults } of rows) {
     total.cuts += cuts
     total.states += states
+    total.read += read
     total.checked += checked
     for (const fault of Object.keys(faults) as (keyof Row['faults'])[]) total.faults[fault] += faults[fault]
   }

@@ -29,18 +29,9 @@ export class Promises {
     return this.#version
   }
 
-  get isStarted(): boolean {
-    return this.#version > 0
-  }
-
   /** Steps that were asked for and not answered. */
   get underWay(): readonly Step[] {
     return [...this.#asked.values()]
-  }
-
-  /** How many steps were answered. */
-  get facts(): Facts {
-    return Object.fromEntries(this.#facts)
   }
 
   /** What is not so, when this is. @param isRepeated the steps under way have been repeated: now they must have their effect */

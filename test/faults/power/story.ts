@@ -132,8 +132,7 @@ const collection: Step = {
     registry.advance(9 * dayMs)
     const parts = { registry: registry.services.registry, startMs: 0, monotonic: () => performance.now() }
     const collector = await Collector.open(parts)
-    const { blobs } = await collector.round(AbortSignal.timeout(60_000))
-    return blobs
+    return collector.round(AbortSignal.timeout(60_000))
   },
 }
 
