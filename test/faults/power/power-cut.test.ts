@@ -12,6 +12,7 @@ import { DiskModel } from './disk-model.ts'
 import { explore } from './explore.ts'
 import { readOperations, type Operation } from './operation-log.ts'
 import { makeScratch, recordWork } from './record.ts'
+import { collectorDeath, story } from './story.ts'
 
 /** Of all states, also of those that differ only in what SQLite does not read. */
 const share = 0.004
@@ -47,6 +48,18 @@ suite('power cuts', () => {
       checked: 0,
     })
     assert.ok(sums.cuts > 1000 && sums.checked > 100, JSON.stringify(sums))
+  })
+
+  test('who clears up after a killed collector removes no file whose row a cut could bring back', async () => {
+    const group = story.findIndex(([step]) => step?.name === collectorDeath.name)
+    let isDuring = false
+    const isCut = (operation: Operation): boolean => {
+      if (operation.kind === 'mark') isDuring = operation.text.split(' ')[1] === String(group)
+      return isDuring
+    }
+    const { rows, violations } = await explore(operations, { scratch, isCut, isAsRead: true })
+    assert.deepEqual(violations, [])
+    assert.ok((rows[collectorDeath.name]?.checked ?? 0) > 5, JSON.stringify(rows))
   })
 
   const sabotages: readonly { readonly name: string; readonly isIgnored: (path: string) => boolean; readonly finds: RegExp }[] = [

@@ -3,8 +3,11 @@
  * step that a power cut has interrupted. Every step can be repeated.
  */
 import Sqlite from 'better-sqlite3'
+import { digestOf } from '../../../oci/digest.ts'
+import { recoverCollected } from '../../../registry/collect-blobs.ts'
 import { Collector } from '../../../registry/collect.ts'
 import { dataLayout } from '../../../storage/layout.ts'
+import { deleteBlobRow } from '../../../storage/metadata/reviews.ts'
 import { expectStatus, imageManifest, sha256, type Answer, type Client } from '../../support/client.ts'
 import type { TestRegistry } from '../../support/start-registry.ts'
 import { Upload } from '../../support/upload.ts'
@@ -136,6 +139,29 @@ const collection: Step = {
   },
 }
 
+const abandoned = 'a blob whose collector is killed'
+
+const deleteAbandoned: Step = {
+  name: 'blob deletion',
+  makes: { [`${app} blob ${sha256(abandoned)}`]: 'gone' },
+  run: async ({ client }) => expectGone(await client.call('DELETE', `/v2/${app}/blobs/${sha256(abandoned)}`)),
+}
+
+/** The next one clears up after it, while its commit is not on the disk yet. */
+export const collectorDeath: Step = {
+  name: 'collector killed after its commit',
+  makes: {},
+  run: async ({ registry }) => {
+    const { registry: parts } = registry.services
+    const digest = digestOf('sha256', Buffer.from(abandoned))
+    await parts.database.writeRelaxed(async (tx) => {
+      await deleteBlobRow.run(tx, { digest })
+      await parts.blobs.collected.takeAway(digest, parts.newId())
+    })
+    await recoverCollected(parts)
+  },
+}
+
 /** Folds the log into the database; what is committed next is written over the log's beginning. */
 const checkpoint: Step = {
   name: 'checkpoint',
@@ -159,6 +185,9 @@ export const story: readonly (readonly Step[])[] = [
   [deleteDoomed()],
   [restoreDoomed],
   [['one', 'two', 'three'].map((name) => pushWhole(imageOf(`team/${name}`, name), 'latest'))].flat(),
+  [uploadBlob(app, abandoned)],
+  [deleteAbandoned],
+  [collectorDeath],
   [checkpoint],
   ...pushImage(imageOf(app, 'later'), 'later'),
   [deleteDoomed()],
