@@ -149,7 +149,8 @@ export async function recoverCollected(registry: Registry): Promise<{ putBack: n
   const { blobs, database } = registry
   const left = await blobs.collected.list()
   if (left.length === 0) return { putBack: 0, removed: 0, bytes: 0 }
-  const missing = await database.writeRelaxed(async (tx) => {
+  // Synced: a row that is gone for this process may be back after a power cut, if whoever deleted it was killed before its own sync.
+  const missing = await database.write(async (tx) => {
     const names = new Set<string>()
     for (const { name, digest } of left) {
       const row = await blobLease.first(tx, { digest })
