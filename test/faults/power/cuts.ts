@@ -25,12 +25,12 @@ export interface Cut {
 export interface CutState {
   /** The same for the same state and the same promises. */
   readonly name: string
-  /** The same for states that differ only in what SQLite reads of no log: frames without the end of their commit. */
+  /** The same also for states that differ only in frames of a log that SQLite does not read. */
   readonly nameAsRead: () => string
   readonly make: () => DiskState
 }
 
-/** The promises are those of the cut only until the next one is asked for. */
+/** What a cut tells is true until the next one is asked for. */
 export function* cutsIn(operations: readonly Operation[], model: DiskModel = new DiskModel()): Iterable<Cut> {
   const promises = new Promises()
   for (const [index, operation] of operations.entries()) {

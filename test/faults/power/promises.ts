@@ -24,7 +24,7 @@ export class Promises {
     for (const [what, value] of Object.entries(makes)) this.#facts.set(what, value)
   }
 
-  /** Of what was promised; another after every mark. */
+  /** Another after every mark. */
   get version(): number {
     return this.#version
   }
