@@ -82,7 +82,7 @@ async function lostDatabase(layout: DataLayout): Promise<RecoveryScene> {
   const rows = rowsOf(layout)
   const sqlite = new Sqlite(layout.database)
   // Damaged, and not gone: then there is something to move away.
-  sqlite.exec("pragma foreign_keys = off; insert into blob_link (repository_id, digest, linked_at_ms) values (99, 'x', 1)")
+  sqlite.exec("pragma foreign_keys = off; insert into blob_link (repository_id, digest, linked_at_ms, namespace_id) values (99, 'x', 1, 0)")
   sqlite.close()
   for (const part of ['-wal', '-shm']) rmSync(`${layout.database}${part}`, { force: true })
   return {
