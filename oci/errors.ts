@@ -131,7 +131,7 @@ export const errorTable = {
   versionChanged: row('CONFLICT', 412, 'it was changed since it was read: read it again, and decide anew'),
 
   // the server's own troubles
-  storageFull: row('UNAVAILABLE', 503, 'the registry has no space left on its disk: ask its operator to free some'),
+  storageFull: row('DENIED', 403, 'the registry has no space left on its disk: ask its operator to free some'),
   blobCollected: row('UNAVAILABLE', 503, 'the same blob was being removed at this moment, as one that nobody needed: upload it again'),
   storageFailed: row('UNAVAILABLE', 503, 'the registry could not store the data: ask its operator to look at the log'),
   shuttingDown: row('UNAVAILABLE', 503, 'the registry is restarting: try again in a moment'),

@@ -179,7 +179,7 @@ export const settingTable = [
     schema: size({ min: 0, max: 1024 ** 4 }),
     default: 64 * 1024 ** 2,
     unit: 'bytes',
-    doc: 'How much room on the disk is left to others: with less free, pushes are refused with 503 while pulls and deletes go on. Raise it where other programs share the disk; 0 refuses only when a write fails.',
+    doc: 'How much room on the disk is left to others: with less free, pushes are refused while pulls and deletes go on. Raise it where other programs share the disk; 0 refuses only when a write fails.',
   }),
   setting({
     key: 'gc.leaseHours',

@@ -157,7 +157,7 @@ function referenceOf(reference: string): { tag?: string; digest?: string } {
 /** What was refused, if it is recorded: wrong credentials, denials of those who brought some, and changes that failed. */
 function refusedDeed(ctx: Context, reason: string): (Deed & { readonly outcome: 'denied' | 'failed' }) | undefined {
   if (signInFaults.has(reason)) return { action: 'login', target: triedNameOf(ctx), detail: { reason }, outcome: 'failed' }
-  const isDenied = ctx.status === 403 || (ctx.status === 401 && hasCredentials(ctx))
+  const isDenied = (ctx.status === 403 && reason !== 'storageFull') || (ctx.status === 401 && hasCredentials(ctx))
   if (!isDenied && (ctx.status === 401 || !isChange(ctx))) return undefined
   const { action, target, detail } = askedDeed(ctx)
   return { action, target, detail: { ...detail, reason }, outcome: isDenied ? 'denied' : 'failed' }

@@ -30,6 +30,11 @@ export function errors(services: Services): Middleware<RequestState> {
   }
 }
 
+/** That the disk is full is answered so that clients say it (docs/decisions/0018), and is for the operator all the same. */
+function isOperators({ status, reason }: RegistryError): boolean {
+  return reason === 'storageFull' || (status >= 500 && !foreseen.has(reason))
+}
+
 function render(ctx: Context, services: Services, error: unknown): void {
   const { requestId } = ctx.state
   if (hasLeft(ctx)) {
@@ -41,8 +46,7 @@ function render(ctx: Context, services: Services, error: unknown): void {
   const fault = error instanceof RegistryError ? error : new RegistryError('internal', { cause: error })
   ctx.state.reason = fault.reason
   services.metrics.recordError(fault.reason)
-  if (fault.status >= 500 && !foreseen.has(fault.reason))
-    services.log.error({ requestId, reason: fault.reason, err: fault.cause ?? fault }, fault.message)
+  if (isOperators(fault)) services.log.error({ requestId, reason: fault.reason, err: fault.cause ?? fault }, fault.message)
   // Part of a body is out: better a broken connection than a wrong body.
   if (ctx.res.headersSent) {
     ctx.respond = false

@@ -98,7 +98,7 @@ test('a registry that is not ready says so in one sentence without a detail, and
   const registry = await startRegistry(t)
   const detail = 'EIO: /srv/hidden/uploads'
   const faults = [
-    { fault: new RegistryError('storageFull', { cause: new Error(detail) }), status: 503, says: /no space left on its disk/ },
+    { fault: new RegistryError('storageFull', { cause: new Error(detail) }), status: 403, says: /no space left on its disk/ },
     { fault: new RegistryError('storageFailed', { cause: new Error(detail) }), status: 503, says: /could not store the data/ },
     { fault: new Error(detail), status: 500, says: /look for this request id in the log: [\w-]+$/ },
   ]

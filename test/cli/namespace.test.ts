@@ -61,12 +61,17 @@ for (const place of places) {
         'created TIME',
         'owners alice',
         'repositories 1',
-        'manifests 0',
-        'bytes 7',
         'members 1',
         'exceptions 0',
         'robots 0',
+        'bytes 7',
+        'blobs 1',
+        'manifests 0',
+        'shared bytes 0',
+        'freed if deleted 7',
       ])
+      const sharing = { uniqueBlobs: 0, uniqueBytes: 0, sharedBytes: 0 }
+      const nothing = { bytes: 0, blobs: 0, manifests: 0, manifestBytes: 0, sharing }
       const { createdAt, ...shown } = JSON.parse(await lanyard.does('namespace show open --json')) as Record<string, unknown>
       assert.match(String(createdAt), /Z$/)
       assert.deepEqual(shown, {
@@ -75,7 +80,7 @@ for (const place of places) {
         visibility: 'public',
         createdBy: by,
         owners: [],
-        content: { repositories: 0, manifests: 0, bytes: 0, members: 0, exceptions: 0, robots: 0 },
+        content: { repositories: 0, members: 0, exceptions: 0, robots: 0, usage: nothing },
       })
       const listed = JSON.parse(await lanyard.does('namespace list --json')) as { name: string }[]
       assert.deepEqual(

@@ -89,7 +89,7 @@ async function pushAll(server: LanyardServer, blobs: readonly Buffer[]): Promise
 
 async function filled(t: TestContext, settings: Record<string, string> = {}) {
   const data = temporaryFolder(t)
-  const random = new Random(Number(process.env['LANYARD_TEST_SEED'] ?? 1))
+  const random = new Random(Number(process.env['SEED'] ?? 1))
   const blobs = contents(random)
   const server = await startServer(t, { data, settings })
   await pushAll(server, blobs)

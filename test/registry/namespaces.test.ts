@@ -50,12 +50,11 @@ suite('a new namespace', () => {
     })
     assert.deepEqual(await contentOf(database, 'team'), {
       repositories: 0,
-      manifests: 0,
-      bytes: 0,
       members: 1,
       exceptions: 0,
       robots: 1,
       longest_name: 0,
+      usage: { blobs: 0, blob_bytes: 0, unique_blobs: 0, unique_bytes: 0, manifests: 0, manifest_bytes: 0 },
     })
     assert.deepEqual((await describeNamespace(database, 'bob')).owners, ['bob'], 'that of an account is the account’s')
   })

@@ -21,14 +21,14 @@ const digest = sha256(large)
 const head = large.subarray(0, 100)
 
 suite('a disk that is full', () => {
-  test('refuses a stream with 503, keeps what was acknowledged and nothing else, and the rest arrives once there is room', async (t) => {
+  test('refuses a stream with 403, keeps what was acknowledged and nothing else, and the rest arrives once there is room', async (t) => {
     const registry = await startRegistry(t)
     const disk = new FaultyDisk(registry)
     const upload = await Upload.start(new Client(registry), 'full/stream')
     assert.equal((await upload.stream(head)).status, 202)
     disk.fail('write', 'ENOSPC', 2 * mebibyte)
     const refused = await upload.stream(large.subarray(100))
-    assertRefused(refused, 503, 'UNAVAILABLE')
+    assertRefused(refused, 403, 'DENIED')
     assert.match(refused.errors[0]?.message ?? '', /no space left/)
     assert.equal(await upload.range(), '0-99')
     assert.equal((await stat(join(registry.data, 'uploads', upload.id))).size, 100, 'what is not counted takes no room')
@@ -44,7 +44,7 @@ suite('a disk that is full', () => {
     const disk = new FaultyDisk(registry)
     const upload = await Upload.start(new Client(registry), 'full/put')
     disk.fail('write', 'ENOSPC', mebibyte)
-    assertRefused(await upload.finish(digest, { body: large }), 503, 'UNAVAILABLE')
+    assertRefused(await upload.finish(digest, { body: large }), 403, 'DENIED')
     await assertNoBlob(registry, 'full/put', digest)
     disk.repair()
     assert.equal((await upload.finish(digest, { body: large })).status, 201)
@@ -58,7 +58,7 @@ suite('a disk that is full', () => {
     const push = () => new Client(registry).call('POST', `/v2/full/whole/blobs/uploads/?digest=${digest}`, { body: large })
     for (const work of ['open', 'write', 'commit'] as const) {
       disk.fail(work, 'ENOSPC')
-      assertRefused(await push(), 503, 'UNAVAILABLE')
+      assertRefused(await push(), 403, 'DENIED')
       await assertNoBlob(registry, 'full/whole', digest)
       disk.repair()
       await assertNoUploads(registry)
@@ -74,7 +74,7 @@ suite('a disk that is full', () => {
     const upload = await Upload.start(client, 'full/commit')
     assert.equal((await upload.stream(large)).status, 202)
     disk.fail('commit', 'ENOSPC')
-    assertRefused(await upload.finish(digest), 503, 'UNAVAILABLE')
+    assertRefused(await upload.finish(digest), 403, 'DENIED')
     disk.repair()
     await assertSessionGone(registry, upload.id)
     await assertNoBlob(registry, 'full/commit', digest)
@@ -111,7 +111,7 @@ suite('a disk that is full', () => {
       while (!connection.isOver) await connection.send(piece)
     })()
     const answer = await connection.answer()
-    assert.equal(answer.status, 503)
+    assert.equal(answer.status, 403)
     assert.match(answer.body.toString(), /no space left/)
     await connection.endedByServer()
     assert.ok(connection.bytesSent < 50 * mebibyte, `${connection.bytesSent} bytes went out`)
@@ -132,13 +132,9 @@ if (mayMount()) {
       await client.pushBlob('small/kept', kept)
       const upload = await Upload.start(client, 'small/app')
       const tooLarge = Buffer.alloc(12 * mebibyte, 'x')
-      for (let attempt = 0; attempt < 3; attempt++) assertRefused(await upload.stream(tooLarge), 503, 'UNAVAILABLE')
-      assertRefused(await upload.finish(sha256(tooLarge), { body: tooLarge }), 503, 'UNAVAILABLE')
-      assertRefused(
-        await client.call('POST', `/v2/small/app/blobs/uploads/?digest=${sha256(tooLarge)}`, { body: tooLarge }),
-        503,
-        'UNAVAILABLE',
-      )
+      for (let attempt = 0; attempt < 3; attempt++) assertRefused(await upload.stream(tooLarge), 403, 'DENIED')
+      assertRefused(await upload.finish(sha256(tooLarge), { body: tooLarge }), 403, 'DENIED')
+      assertRefused(await client.call('POST', `/v2/small/app/blobs/uploads/?digest=${sha256(tooLarge)}`, { body: tooLarge }), 403, 'DENIED')
       await assertBlob(registry, 'small/kept', kept)
       assert.equal(await upload.range(), '0-0')
       assert.ok((await freeBytes(registry)) > 2 * mebibyte, 'the refused pushes gave their room back')
@@ -158,9 +154,9 @@ if (mayMount()) {
       let parts = 0
       let last = await filling.stream(part)
       for (; last.status === 202; last = await filling.stream(part)) parts++
-      assertRefused(last, 503, 'UNAVAILABLE')
+      assertRefused(last, 403, 'DENIED')
       assert.ok(parts > 1)
-      assertRefused(await waiting.stream(part), 503, 'UNAVAILABLE')
+      assertRefused(await waiting.stream(part), 403, 'DENIED')
       assert.equal(await waiting.bytesStored(), mebibyte)
       assert.equal(await filling.bytesStored(), parts * mebibyte)
       assert.equal((await filling.cancel()).status, 204)
