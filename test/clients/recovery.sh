@@ -9,7 +9,7 @@ name=recovery
 . "$(dirname "$0")/rules.sh"
 
 need docker dockerd podman skopeo curl jq
-mount -t tmpfs -o size=96m tmpfs "$work/data" || cannot 'no file system can be mounted'
+mount -t tmpfs -o size=256m tmpfs "$work/data" || cannot 'no file system can be mounted'
 start LANYARD_STORAGE_RESERVE_BYTES=8MiB
 restored=127.0.0.1:$((port + 1))
 start_engine "$restored"
