@@ -166,7 +166,8 @@ suite('a removal', () => {
   test('is previewed, refused while there are repositories, and takes them along when told to', async (t) => {
     const registry = await filled(t)
     const { database } = registry
-    const content = { repositories: 1, manifests: 1, bytes: 7, members: 1, exceptions: 0, robots: 1, longest_name: 8 }
+    const usage = { blobs: 1, blob_bytes: 7, unique_blobs: 1, unique_bytes: 7, manifests: 1, manifest_bytes: 10 }
+    const content = { repositories: 1, usage, members: 1, exceptions: 0, robots: 1, longest_name: 8 }
     assert.deepEqual(await previewRemoval(database, 'team'), content)
     const refused = await assertRejected('namespaceInUse', removeNamespace(registry, 'team', { withRepositories: false }))
     assert.match(refused.message, /holds 1 repositor/)
