@@ -31,12 +31,12 @@ const translated = [
 ] as const
 
 for (const [code, reason] of translated) {
-  test(`${code} is ${reason}, a 503 with the system's error as its cause`, async () => {
+  test(`${code} is ${reason}, with the system's error as its cause`, async () => {
     const cause = systemError(code)
     const error = await failureOf(withFaultsTranslated(() => Promise.reject(cause)))
     assert.ok(error instanceof RegistryError)
     assert.equal(error.reason, reason)
-    assert.equal(error.status, 503)
+    assert.equal(error.status, reason === 'storageFull' ? 403 : 503)
     assert.equal(error.cause, cause)
   })
 }
