@@ -28,13 +28,11 @@ trap 'exit 130' INT TERM
 
 # rule NAME COMMAND...: runs the command under `set -e`; what it prints goes to the log.
 rule() {
-  local name=$1 from=$SECONDS at status
+  local name=$1 from=$SECONDS at
   shift
   at=$(stat -c %s "$log")
   echo "=== $name" >>"$log"
-  # Not as a condition: there bash would go on behind a command that failed.
-  (set -e; "$@") >>"$log" 2>&1; status=$?
-  if [ "$status" = 0 ]; then
+  if (set -e; "$@") >>"$log" 2>&1; then
     passed=$((passed + 1)); printf 'PASS  %-62s %3d s\n' "$name" $((SECONDS - from))
   else
     failed=$((failed + 1)); printf 'FAIL  %-62s %3d s\n' "$name" $((SECONDS - from)); tail -c +$((at + 1)) "$log" | tail -12 | sed 's/^/      /'
