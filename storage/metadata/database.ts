@@ -138,6 +138,8 @@ export type PreparedRead<V, Row> = (values: V) => Promise<Row | undefined>
 export function openSqlite(path: string, options: Sqlite.Options = {}): Sqlite.Database {
   const sqlite = new Sqlite(path, { timeout: busyTimeoutMs, ...options })
   if (!options.readonly) sqlite.pragma('journal_mode = wal')
+  // What undoes half of a large statement would otherwise be a file, for which a read-only container has no folder.
+  sqlite.pragma('temp_store = memory')
   // better-sqlite3 is compiled so that WAL would mean NORMAL.
   sqlite.pragma('synchronous = full')
   sqlite.pragma('foreign_keys = on')
